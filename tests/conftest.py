@@ -1,0 +1,12 @@
+"""float64, no silent broadcasting, and one shared cache of compiled programs."""
+
+from pathlib import Path
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update(
+    "jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "jax")
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

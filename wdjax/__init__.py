@@ -1,3 +1,72 @@
-"""Weight decay and L2 regularisation in JAX and Optax."""
+r"""Weight decay and L2 regularisation in JAX and Optax.
+
+One pull towards the origin, in two places:
+
+.. math:: g \to [\,+\lambda_2\theta\,] \to \text{momentum, preconditioner}
+          \to [\,\times -\alpha_t\,] \to [\,-\delta_t\theta\,] \to \theta + u
+
+In front of the optimizer it is an L2 penalty, behind it it is weight decay.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from wdjax.decay import (
+    CONSTANT,
+    CORRECTED,
+    OPTAX,
+    PAPER,
+    PYTORCH,
+    SQUARED,
+    Convention,
+    add_l2,
+    decay_rate,
+    decay_weights,
+    l2_penalty,
+    where,
+    with_l2,
+    with_weight_decay,
+)
+from wdjax.optimizers import adam_l2, adamw, sgd_l2, sgdw
+
+if TYPE_CHECKING:
+    from wdjax import data, models, plots, stats, sweep, testing, theory
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CONSTANT",
+    "CORRECTED",
+    "OPTAX",
+    "PAPER",
+    "PYTORCH",
+    "SQUARED",
+    "Convention",
+    "adam_l2",
+    "adamw",
+    "add_l2",
+    "data",
+    "decay_rate",
+    "decay_weights",
+    "l2_penalty",
+    "models",
+    "plots",
+    "sgd_l2",
+    "sgdw",
+    "stats",
+    "sweep",
+    "testing",
+    "theory",
+    "where",
+    "with_l2",
+    "with_weight_decay",
+]
+
+_ROOMS = ("data", "models", "plots", "stats", "sweep", "testing", "theory")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room when it is first named: the core stays light."""
+    if name in _ROOMS:
+        return importlib.import_module(f"wdjax.{name}")
+    raise AttributeError(f"module 'wdjax' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Experiments: one file per claim, named as the claim."""

@@ -1,0 +1,67 @@
+"""Sentences for bad input, said before anything is compiled."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether the value is known now: neither traced nor a schedule."""
+    return not callable(value) and not isinstance(value, Tracer)
+
+
+def non_negative(name: str, value: Any) -> None:
+    """Refuse a concrete hyper-parameter that is not a finite scalar ≥ 0.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number, an array, a traced value or a schedule; the last two
+            cannot be looked at before the run and pass.
+
+    Raises:
+        ValueError: naming the argument, its value and the remedy.
+    """
+    if not is_concrete(value):
+        if not callable(value) and value.ndim != 0:
+            raise ValueError(_not_scalar(name, value.shape))
+        return
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} is {value!r}; it must be a number, an array of shape () "
+            "or a schedule."
+        ) from None
+    if array.ndim != 0:
+        raise ValueError(_not_scalar(name, array.shape))
+    if not math.isfinite(array) or array < 0:
+        raise ValueError(
+            f"{name} is {float(array):g}; it must be finite and at least 0. "
+            "Check its sign and the expression that made it."
+        )
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse a concrete hyper-parameter that is not a finite scalar > 0."""
+    non_negative(name, value)
+    if is_concrete(value) and float(value) == 0:
+        raise ValueError(f"{name} is 0; it must be larger than 0.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the nearest known name and lists them all."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Known: {', '.join(known)}."
+
+
+def _not_scalar(name: str, shape: tuple[int, ...]) -> str:
+    return (
+        f"{name} has shape {tuple(shape)}; it must be a scalar. To try several "
+        "values at once, vmap over it; to weight leaves, use `where`."
+    )

@@ -1,0 +1,56 @@
+"""Mean loss and error of a network over whole splits."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from wdjax.sweep.arrays import Arrays, Examples, standardised
+
+Apply: TypeAlias = Callable[[PyTree, Float[Array, "n *shape"]], Float[Array, "n k"]]
+
+BATCH = 500
+
+
+def cross_entropy(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"]
+) -> Float[Array, " n"]:
+    """The loss of each example, in nats."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def evaluate(
+    apply: Apply, params: PyTree, data: Arrays, examples: Examples
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Loss and error over all examples, in batches; the last one padded and masked.
+
+    Args:
+        apply: parameters and standardised images to logits.
+        params: the parameters.
+        data: for its mean and deviation.
+        examples: which split.
+
+    Returns:
+        Mean cross-entropy in nats, and the fraction of errors; both NaN where the
+        loss is not finite.
+    """
+    n = len(examples.labels)
+    rows = jnp.arange(-(-n // BATCH) * BATCH)
+
+    def batch(totals: Array, rows: Int[Array, " batch"]) -> tuple[Array, None]:
+        real = rows < n
+        images, labels = jax.tree.map(lambda a: a[jnp.minimum(rows, n - 1)], examples)
+        logits = apply(params, standardised(data, images))
+        wrong = jnp.argmax(logits, axis=-1) != labels
+        loss = cross_entropy(logits, labels)
+        sums = jnp.stack([jnp.sum(jnp.where(real, x, 0)) for x in (loss, wrong)])
+        return totals + sums, None
+
+    start = jnp.zeros(2, jnp.result_type(float))
+    totals, _ = jax.lax.scan(batch, start, rows.reshape(-1, BATCH))
+    loss, error = totals / n
+    finite = jnp.isfinite(loss)
+    return jnp.where(finite, loss, jnp.nan), jnp.where(finite, error, jnp.nan)

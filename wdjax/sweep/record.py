@@ -1,0 +1,119 @@
+"""Results on disk: netCDF, with all that is needed to repeat the run."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import xarray as xr
+
+PACKAGES = ("wdjax", "jax", "jaxlib", "optax", "flax", "numpy", "xarray")
+
+
+def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """What a reader needs to repeat a run, as netCDF attributes.
+
+    Args:
+        configuration: all settings of the run, as JSON can hold them.
+
+    Returns:
+        Text for each of: configuration (JSON), versions (JSON), device, commit, date.
+    """
+    versions = {name: _version(name) for name in PACKAGES}
+    device = jax.devices()[0]
+    return {
+        "configuration": json.dumps(configuration, sort_keys=True),
+        "versions": json.dumps(versions),
+        "device": f"{jax.device_count()} × {device.platform} ({device.device_kind})",
+        "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def save(result: xr.Dataset, path: Path) -> None:
+    """Write a result so that the file is there whole, or not at all.
+
+    Args:
+        result: from :func:`wdjax.sweep.run`.
+        path: ends in ``.nc``; an older file there is replaced.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    writable_folder(path.parent)
+    partial = path.with_suffix(".partial")
+    result.to_netcdf(partial, engine="netcdf4")
+    os.replace(partial, path)
+
+
+def load(path: Path) -> xr.Dataset:
+    """Read a result into memory.
+
+    Args:
+        path: a file that :func:`save` wrote.
+
+    Returns:
+        The data set, its file closed.
+
+    Raises:
+        ValueError: there is no such file, or it is not a netCDF file.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no result at {path}; run the experiment first.")
+    try:
+        return xr.load_dataset(path, engine="netcdf4")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as netCDF ({error}); run the experiment again."
+        ) from error
+
+
+def writable_folder(folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written.
+
+    Args:
+        folder: made with its parents where it is missing.
+
+    Raises:
+        ValueError: naming the folder and the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"The output folder {folder} cannot be written ({error.strerror}); choose "
+            "another with --out."
+        ) from None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    """The checkout's commit, marked where files differ from it; else "unknown"."""
+    try:
+        _git("ls-files", "--error-unmatch", __file__)  # not some other repository
+        return _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()

@@ -1,0 +1,184 @@
+"""Run one training function over a whole grid, as one compiled program."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int, PyTree
+
+from wdjax.sweep.grid import Cells, Grid, cells
+from wdjax.sweep.train import Outcome, Train
+
+
+class Layout(NamedTuple):
+    """How cells lie on devices.
+
+    Attributes:
+        devices: over how many devices the cells are spread.
+        block: cells that one device trains at once (``vmap``); it takes its blocks
+            one after the other (``lax.map``).
+        chunk: cells in one call of the program; after each, progress is reported.
+    """
+
+    devices: int
+    block: int
+    chunk: int
+
+
+class Progress(NamedTuple):
+    """What is known after a chunk."""
+
+    cells_done: int
+    cells: int
+    seconds: float
+    diverged: int
+
+
+def default_layout(cells: int) -> Layout:
+    """One cell at a time on CPU devices, all at once on accelerators.
+
+    On a CPU, a cell's weights and moments stay in the cache while it trains; vmapped
+    cells push each other out. The measurements are in ``scripts/bench``.
+
+    Args:
+        cells: the size of the grid.
+
+    Returns:
+        A layout over all of the backend's devices.
+    """
+    devices = min(jax.device_count(), cells)
+    if jax.default_backend() == "cpu":
+        return Layout(devices, block=1, chunk=_up(min(8 * devices, cells), devices))
+    per_device = -(-cells // devices)
+    return Layout(devices, block=per_device, chunk=per_device * devices)
+
+
+def run(
+    train: Train,
+    grid: Grid,
+    data: PyTree,
+    *,
+    layout: Layout | None = None,
+    record_steps: Int[np.ndarray, " records"] | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> xr.Dataset:
+    """Train every cell of a grid.
+
+    One program is compiled, for a chunk of cells, and called until all are done. A
+    chunk that the grid does not fill is padded with copies of its last cell, which are
+    dropped from the result.
+
+    Args:
+        train: ``(data, hypers, key) -> outcome``, as from :func:`make_train`; a pure
+            function whose outcome is a flat dictionary of scalars and curves.
+        grid: which cells; an axis named ``x`` arrives as ``hypers["x"]``.
+        data: whatever ``train`` takes first; an argument of the program.
+        layout: how cells lie on devices; the default suits the backend.
+        record_steps: the steps at which curves were recorded, as the coordinate
+            ``record``.
+        progress: called after each chunk.
+
+    Returns:
+        A data set with the grid's axes as dimensions and coordinates, and ``record``
+        for curves. Attributes: ``compile_seconds``, ``run_seconds``, ``layout``.
+
+    Raises:
+        ValueError: the layout does not fit the devices.
+    """
+    layout = default_layout(grid.size) if layout is None else layout
+    _check_layout(layout)
+    mesh = jax.make_mesh(
+        (layout.devices,),
+        ("cells",),
+        axis_types=(AxisType.Auto,),
+        devices=jax.devices()[: layout.devices],
+    )
+    data = jax.device_put(data, NamedSharding(mesh, P()))
+    flat = cells(grid)
+
+    started = time.perf_counter()
+    example = _chunk(flat, 0, layout.chunk)
+    program = jax.jit(_over_cells(train, layout, mesh)).lower(data, *example).compile()
+    compiled = time.perf_counter()
+
+    outcomes, diverged = [], 0
+    for start in range(0, grid.size, layout.chunk):
+        outcome = jax.device_get(program(data, *_chunk(flat, start, layout.chunk)))
+        done = min(start + layout.chunk, grid.size)
+        outcomes.append({name: v[: done - start] for name, v in outcome.items()})
+        diverged += int(np.sum(outcomes[-1].get("diverged_at", np.array([-1])) >= 0))
+        seconds = time.perf_counter() - compiled
+        progress(Progress(done, grid.size, seconds, diverged))
+
+    result = _labelled(outcomes, grid, record_steps)
+    result.attrs |= {
+        "compile_seconds": compiled - started,
+        "run_seconds": time.perf_counter() - compiled,
+        "layout": str(layout._asdict()),
+    }
+    return result
+
+
+def _over_cells(train: Train, layout: Layout, mesh: Mesh) -> Callable[..., Outcome]:
+    """``train`` over a leading axis of cells, spread over the mesh."""
+
+    def one(data: PyTree, hypers: Mapping[str, Array], seed: Array) -> Outcome:
+        return train(data, hypers, jax.random.key(seed))
+
+    def on_device(data: PyTree, hypers: PyTree, seeds: Array) -> Outcome:
+        block = None if layout.block == 1 else layout.block
+        return jax.lax.map(lambda x: one(data, *x), (hypers, seeds), batch_size=block)
+
+    return jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(P(), P("cells"), P("cells")),
+        out_specs=P("cells"),
+        check_vma=False,  # cells share nothing: there is no collective to check
+    )
+
+
+def _chunk(flat: Cells, start: int, size: int) -> tuple[dict[str, Array], Array]:
+    """The cells from ``start``, padded with copies of the last one."""
+    rows = np.minimum(np.arange(start, start + size), len(flat.seed) - 1)
+    dtype = jnp.result_type(float)
+    hypers = {name: jnp.asarray(v[rows], dtype) for name, v in flat.hypers.items()}
+    return hypers, jnp.asarray(flat.seed[rows])
+
+
+def _labelled(
+    outcomes: list[Outcome], grid: Grid, record_steps: np.ndarray | None
+) -> xr.Dataset:
+    """Chunks of flat cells, as arrays over the grid's named axes."""
+    variables: dict[str, Any] = {}
+    for name in outcomes[0]:
+        flat = np.concatenate([outcome[name] for outcome in outcomes])
+        dims = (*grid.axes, "record")[: len(grid.shape) + flat.ndim - 1]
+        variables[name] = (dims, flat.reshape(grid.shape + flat.shape[1:]))
+    coords = dict(grid.axes)
+    if record_steps is not None:
+        coords["record"] = record_steps
+    return xr.Dataset(variables, coords)
+
+
+def _check_layout(layout: Layout) -> None:
+    devices, block, chunk = layout
+    if not 1 <= devices <= jax.device_count():
+        raise ValueError(
+            f"layout.devices is {devices}; this backend has {jax.device_count()}."
+        )
+    if block < 1 or chunk < 1 or chunk % devices:
+        raise ValueError(
+            f"layout.block is {block} and layout.chunk is {chunk}; both must be at "
+            f"least 1, and chunk a multiple of the {devices} devices."
+        )
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple

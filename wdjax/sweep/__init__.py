@@ -1,12 +1,12 @@
 """Whole studies as one program: a training function over a labelled grid.
 
 ===========  ==============================================================
-`arrays`     a data set on the device, shuffled and batched there
+`batches`    a data set on the device, shuffled and batched there
 `evaluate`   mean loss and error over whole splits
 `train`      one run as a pure function: ``make_train``
 `schedules`  the multipliers η_t
-`grid`       the labelled product of what varies
-`run`        a grid through one compiled program
+`cells`      the labelled product of what varies
+`engine`     a grid through one compiled program
 `record`     results on disk, with all that is needed to repeat them
 ===========  ==============================================================
 """
@@ -19,10 +19,10 @@ except ModuleNotFoundError as error:
         'run `pip install "wdjax[experiments]"`.'
     ) from error
 
-from wdjax.sweep.arrays import Arrays, Examples, arrays
-from wdjax.sweep.grid import Grid, grid
+from wdjax.sweep.batches import Arrays, Examples, arrays
+from wdjax.sweep.cells import Grid, grid
+from wdjax.sweep.engine import Layout, Progress, default_layout, run
 from wdjax.sweep.record import load, save
-from wdjax.sweep.run import Layout, Progress, default_layout, run
 from wdjax.sweep.schedules import SCHEDULES, constant, cosine, step
 from wdjax.sweep.train import make_train
 

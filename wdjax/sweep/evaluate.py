@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wdjax.sweep.arrays import Arrays, Examples, standardised
+from wdjax.sweep.batches import Arrays, Examples, standardised
 
 Apply: TypeAlias = Callable[[PyTree, Float[Array, "n *shape"]], Float[Array, "n k"]]
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from wdjax.sweep.arrays import Arrays, Examples, minibatch, reshuffled, standardised
+from wdjax.sweep.batches import Arrays, Examples, minibatch, reshuffled, standardised
 from wdjax.sweep.evaluate import Apply, cross_entropy, evaluate
 
 Hypers: TypeAlias = Mapping[str, Float[Array, ""]]

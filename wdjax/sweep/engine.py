@@ -12,7 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, PyTree
 
-from wdjax.sweep.grid import Cells, Grid, cells
+from wdjax.sweep.cells import Cells, Grid, cells
 from wdjax.sweep.train import Outcome, Train
 
 

@@ -6,6 +6,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 2)  # so that cells are spread over devices
 jax.config.update(
     "jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "jax")
 )

@@ -30,6 +30,8 @@ def non_negative(name: str, value: Any) -> None:
             raise ValueError(_not_scalar(name, value.shape))
         return
     try:
+        if value is None or isinstance(value, str | bytes):
+            raise TypeError  # NumPy would read them as nan and as a number
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(

@@ -17,7 +17,12 @@ schedule. All ``update`` functions require ``params``. All raise ``ValueError`` 
 concrete rate that is negative or not finite.
 """
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
 from wdjax import check
 from wdjax.decay import (
@@ -151,7 +156,7 @@ def adam_l2(
     check.non_negative("learning_rate", learning_rate)
     return optax.chain(
         add_l2(l2, where=where),  # g ← ∇f + λ₂θ
-        optax.adam(learning_rate, b1=b1, b2=b2, eps=eps),  # −αA(g)
+        _adam(learning_rate, b1, b2, eps),  # −αA(g)
     )
 
 
@@ -196,7 +201,7 @@ def adamw(
         weight_decay, learning_rate, convention, peak_learning_rate=peak_learning_rate
     )
     return optax.chain(
-        optax.adam(learning_rate, b1=b1, b2=b2, eps=eps),  # −αA(∇f)
+        _adam(learning_rate, b1, b2, eps),  # −αA(∇f)
         decay_weights(delta, where=where),  # − δθ
     )
 
@@ -205,7 +210,36 @@ def _sgd(
     learning_rate: ScalarOrSchedule, momentum: ScalarLike, nesterov: bool
 ) -> optax.GradientTransformation:
     """SGD whose momentum may be traced; 0.0 takes the same path as any other."""
+    trace = optax.trace(momentum, nesterov=nesterov)  # pyright: ignore[reportArgumentType]
     return optax.chain(
-        optax.trace(momentum, nesterov=nesterov),  # pyright: ignore[reportArgumentType]
-        optax.scale_by_learning_rate(learning_rate),
+        _keep_state_dtypes(trace), optax.scale_by_learning_rate(learning_rate)
     )
+
+
+def _adam(
+    learning_rate: ScalarOrSchedule, b1: ScalarLike, b2: ScalarLike, eps: ScalarLike
+) -> optax.GradientTransformation:
+    """``optax.adam`` whose moments may be bfloat16 while its β are traced."""
+    return _keep_state_dtypes(optax.adam(learning_rate, b1=b1, b2=b2, eps=eps))
+
+
+def _keep_state_dtypes(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """Let no traced float32 β widen bfloat16 moments: a scan's carry cannot grow."""
+
+    def update(
+        updates: PyTree, state: PyTree, params: PyTree | None = None
+    ) -> tuple[PyTree, PyTree]:
+        updates, new = optimizer.update(updates, state, params)
+        return updates, jax.tree.map(_cast, new, state, is_leaf=_is_none)
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
+def _cast(new: Any, old: Any) -> Any:
+    return new if new is None else jnp.asarray(new).astype(old.dtype)
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None  # the moment of a leaf without a gradient

@@ -34,7 +34,7 @@ class Verdict(enum.StrEnum):
 
 
 def verdict(
-    interval: Interval | None, prediction: float, tolerance: float = 0.0
+    interval: Interval | None, prediction: float | int, tolerance: float | int = 0
 ) -> Verdict:
     r"""Judge an interval against the band ``prediction`` ± ``tolerance``.
 
@@ -53,7 +53,9 @@ def verdict(
     return band_verdict(interval, prediction - tolerance, prediction + tolerance)
 
 
-def band_verdict(interval: Interval | None, low: float, high: float) -> Verdict:
+def band_verdict(
+    interval: Interval | None, low: float | int, high: float | int
+) -> Verdict:
     r"""Judge an interval against the closed band from ``low`` to ``high``.
 
     Args:
@@ -73,7 +75,7 @@ def band_verdict(interval: Interval | None, low: float, high: float) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def exact(value: float) -> Interval:
+def exact(value: float | int) -> Interval:
     """A number without sampling error, as the interval that holds only itself."""
     return Interval(float(value), float(value), float(value))
 
@@ -226,9 +228,10 @@ def _line(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> _Line:
     if n < 3:
         return _Line(np.nan, np.nan, n)
     x, y = x[kept] - x[kept].mean(), y[kept] - y[kept].mean()
-    slope = (x @ y) / (x @ x)
+    slope = float((x @ y) / (x @ x))
     residual = y - slope * x
-    return _Line(slope, np.sqrt(residual @ residual / (n - 2) / (x @ x)), n)
+    variance = float(residual @ residual / (x @ x)) / (n - 2)
+    return _Line(slope, variance**0.5, n)
 
 
 def _leave_one_out(
@@ -337,7 +340,9 @@ def basin_slope(
         columns = stats.t.ppf((1 + level) / 2, line.num_points - 2)
         seeds = stats.t.ppf((1 + level) / 2, max(len(errors) - 1, 1))
         without = [fit(rest)[1].slope for rest in _leave_one_out(errors)]
+        # np.maximum and not max: NaN, where the jackknife is not defined, must win.
         half = np.maximum(columns * line.standard_error, seeds * _jackknife(without))
+        half = float(half)
         slope = Interval(line.slope, line.slope - half, line.slope + half)
     return BasinSlope(
         slope,

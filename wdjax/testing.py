@@ -4,7 +4,9 @@ Both run side by side on one problem, each on its own iterates, and the whole
 trajectories are compared leaf by leaf. The distance at a step is relative to the
 leaf's largest entry over the run,
 
-.. math:: d_t = \frac{\max|\theta^a_t - \theta^b_t|}{\max_s \max|\theta^b_s|}.
+.. math:: d_t = \frac{\max|\theta^a_t - \theta^b_t|}{\max_s \max|\theta^b_s|},
+
+and absolute for a leaf that is zero throughout.
 
 A comparison that could not fail is refused: values that are not finite, updates that
 are all zero, and an optimizer whose update does not depend on the parameters, that is,
@@ -12,6 +14,7 @@ one that has no decay.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import chex
@@ -249,7 +252,7 @@ def _refuse_no_decay(
     def replay(factor: Float[Array, ""]) -> Trajectory:
         def step(state: PyTree, seen: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             gradient, params = seen
-            scaled = jax.tree.map(lambda p: (factor * p).astype(p.dtype), params)
+            scaled = jax.tree.map(partial(_scaled, factor), params)
             updates, state = optimizer.update(gradient, state, scaled)
             return state, updates
 
@@ -265,6 +268,13 @@ def _refuse_no_decay(
         f"The {name} optimizer has a decay of zero: its updates are the same whatever "
         "the parameters are. Give it a decay, on leaves that the problem has."
     )
+
+
+def _scaled(factor: Float[Array, ""], p: Array) -> Array:
+    """A multiple of a leaf, short of its infinity: 0·∞ would look like decay."""
+    dtype = jnp.promote_types(p.dtype, jnp.float32)
+    largest = jnp.finfo(p.dtype).max.astype(dtype)
+    return jnp.clip(factor * p.astype(dtype), -largest, largest).astype(p.dtype)
 
 
 def _parting(path_a: Trajectory, path_b: Trajectory, tolerance: float) -> Parting:
@@ -284,19 +294,19 @@ def _parting(path_a: Trajectory, path_b: Trajectory, tolerance: float) -> Partin
 def _named(tree: PyTree) -> list[tuple[str, np.ndarray]]:
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     named = [(jax.tree_util.keystr(k, simple=True, separator="/"), v) for k, v in flat]
-    return [(k, np.asarray(v, np.result_type(v, np.float64))) for k, v in named]
+    return [(k, np.asarray(v, np.result_type(v.dtype, np.float64))) for k, v in named]
 
 
 def _in_units_of(reference: Trajectory, path: Trajectory) -> PyTree:
     def scaled(v: Array, r: Array) -> np.ndarray:
-        dtype = np.result_type(v, np.float64)
+        dtype = np.result_type(v.dtype, np.float64)
         return np.asarray(v, dtype) / _scale(np.asarray(r, dtype))
 
     return jax.tree.map(scaled, path, reference)
 
 
 def _scale(values: np.ndarray) -> float:
-    return max(float(np.abs(values).max()), np.finfo(np.float64).tiny)
+    return float(np.abs(values).max()) or 1.0  # a leaf of zeros has no unit
 
 
 def _epsilon(params: PyTree) -> float:

@@ -68,12 +68,6 @@ def add_pull(
 def _pulled(c: Any, u: Any, m: Any, theta: Any) -> Any:
     if u is None or where_.is_zero(m):
         return u
-    if not jnp.issubdtype(jnp.result_type(theta), jnp.inexact):
-        raise ValueError(
-            f"a leaf of dtype {jnp.result_type(theta)} and shape {jnp.shape(theta)} "
-            "cannot be decayed; give it the multiplier 0 with where=…, or keep it out "
-            "of the parameters."
-        )
     dtype = jnp.promote_types(jnp.result_type(u), jnp.float32)
     c, m = (jnp.asarray(x).astype(dtype) for x in (c, m))
     return (u.astype(dtype) + c * m * theta.astype(dtype)).astype(u.dtype)

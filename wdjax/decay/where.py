@@ -16,7 +16,8 @@ miss.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,12 +29,15 @@ from jaxtyping import PyTree
 
 from wdjax import check
 
+KeyPath: TypeAlias = tuple[Any, ...]
+
 
 class Leaf(NamedTuple):
-    """A leaf's path and shape; ``None`` for the shape of a hidden one."""
+    """A leaf's path, shape and dtype; ``None`` for the last two of a hidden one."""
 
     path: str
     shape: tuple[int, ...] | None
+    dtype: Any
 
 
 class Assignment(NamedTuple):
@@ -185,9 +189,17 @@ def resolve(where: Where, params: PyTree) -> list[Any]:
         Numbers or traced scalars, in the order of the leaves.
 
     Raises:
-        ValueError: the rule or the tree does not fit the parameters.
+        ValueError: the rule or the tree does not fit the parameters, or a leaf that
+            is pulled holds integers.
     """
-    return [assignment.multiplier for _, assignment in _assignments(where, params)]
+    assigned = list(_assignments(where, params))
+    for leaf, (multiplier, _) in assigned:
+        if not is_zero(multiplier) and not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise ValueError(
+                f"where: leaf {leaf.path!r} has dtype {leaf.dtype} and cannot be "
+                "decayed; give it the multiplier 0, or keep it out of the parameters."
+            )
+    return [multiplier for _, (multiplier, _) in assigned]
 
 
 def describe(where: Where, params: PyTree) -> str:
@@ -219,7 +231,8 @@ def is_zero(multiplier: Any) -> bool:
 
 def _assignments(where: Where, params: PyTree) -> Iterator[tuple[Leaf, Assignment]]:
     flat, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=_is_hidden)
-    leaves = [_leaf(path, value) for path, value in flat]
+    boxed = _boxes(path for path, _ in flat)
+    leaves = [_leaf(path, value, boxed) for path, value in flat]
     if all(leaf.shape is None for leaf in leaves):
         return iter(())
     if where is None:
@@ -232,12 +245,24 @@ def _assignments(where: Where, params: PyTree) -> Iterator[tuple[Leaf, Assignmen
     return (pair for pair in pairs if pair[0].shape is not None)
 
 
-def _leaf(path: tuple[Any, ...], value: Any) -> Leaf:
-    names = [_name(key) for key in path]
-    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
-        names = names[:-1]  # Flax's variables
-    shape = None if _is_hidden(value) else tuple(jnp.shape(value))
-    return Leaf("/".join(names), shape)
+def _leaf(path: KeyPath, value: Any, boxes: set[KeyPath]) -> Leaf:
+    kept = path[:-1] if path[:-1] in boxes else path
+    name = "/".join(map(_name, kept))
+    if _is_hidden(value):
+        return Leaf(name, None, None)
+    return Leaf(name, tuple(jnp.shape(value)), jnp.result_type(value))
+
+
+def _boxes(paths: Iterable[KeyPath]) -> set[KeyPath]:
+    """The nodes that hold a ``.value`` and nothing else: Flax's variables.
+
+    A dataclass with other fields beside its ``value`` (attention's query, key and
+    value) is no box.
+    """
+    paths = list(paths)
+    below = Counter(path[:n] for path in paths for n in range(1, len(path)))
+    value = jax.tree_util.GetAttrKey("value")
+    return {p[:-1] for p in paths if p[-1:] == (value,) and below[p[:-1]] == 1}
 
 
 def _name(key: Any) -> str:

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 
 from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Grid, grid
-from wdjax.sweep.engine import Layout, Progress, default_layout, run
+from wdjax.sweep.engine import Layout, Progress, default_layout, lower, prepare, run
 from wdjax.sweep.record import load, save
 from wdjax.sweep.schedules import SCHEDULES, constant, cosine, step
 from wdjax.sweep.train import make_train
@@ -39,7 +39,9 @@ __all__ = [
     "default_layout",
     "grid",
     "load",
+    "lower",
     "make_train",
+    "prepare",
     "run",
     "save",
     "step",

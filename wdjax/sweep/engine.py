@@ -92,26 +92,14 @@ def run(
         ValueError: the layout does not fit the devices.
     """
     layout = default_layout(grid.size) if layout is None else layout
-    _check_layout(layout)
-    mesh = jax.make_mesh(
-        (layout.devices,),
-        ("cells",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.devices()[: layout.devices],
-    )
-    data = jax.device_put(data, NamedSharding(mesh, P()))
-    flat = cells(grid)
-
     started = time.perf_counter()
-    example = _chunk(flat, 0, layout.chunk)
-    program = jax.jit(_over_cells(train, layout, mesh)).lower(data, *example).compile()
+    train_chunk = prepare(train, grid, data, layout)
     compiled = time.perf_counter()
 
     outcomes, diverged = [], 0
     for start in range(0, grid.size, layout.chunk):
-        outcome = jax.device_get(program(data, *_chunk(flat, start, layout.chunk)))
+        outcomes.append(train_chunk(start))
         done = min(start + layout.chunk, grid.size)
-        outcomes.append({name: v[: done - start] for name, v in outcome.items()})
         diverged += int(np.sum(outcomes[-1].get("diverged_at", np.array([-1])) >= 0))
         seconds = time.perf_counter() - compiled
         progress(Progress(done, grid.size, seconds, diverged))
@@ -125,8 +113,63 @@ def run(
     return result
 
 
-def _over_cells(train: Train, layout: Layout, mesh: Mesh) -> Callable[..., Outcome]:
-    """``train`` over a leading axis of cells, spread over the mesh."""
+def prepare(
+    train: Train, grid: Grid, data: PyTree, layout: Layout
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """Put the data on the devices and compile the program of a chunk.
+
+    Args:
+        train: see :func:`run`.
+        grid: see :func:`run`.
+        data: see :func:`run`.
+        layout: see :func:`run`.
+
+    Returns:
+        A function that trains the chunk of cells from ``start`` and returns its
+        outcomes, without the copies that pad the last chunk.
+
+    Raises:
+        ValueError: the layout does not fit the devices.
+    """
+    _check_layout(layout)
+    data = jax.device_put(data, NamedSharding(_mesh(layout), P()))
+    program = lower(train, grid, data, layout).compile()
+    flat = cells(grid)
+
+    def train_chunk(start: int) -> dict[str, np.ndarray]:
+        outcome = jax.device_get(program(data, *_chunk(flat, start, layout.chunk)))
+        return {name: value[: grid.size - start] for name, value in outcome.items()}
+
+    return train_chunk
+
+
+def lower(train: Train, grid: Grid, data: PyTree, layout: Layout) -> jax.stages.Lowered:
+    """The program of a chunk, before it is compiled: its text, its cost, its memory.
+
+    Args:
+        train: see :func:`run`.
+        grid: see :func:`run`.
+        data: see :func:`run`; its values do not enter the program.
+        layout: see :func:`run`.
+
+    Returns:
+        JAX's lowered program.
+    """
+    example = _chunk(cells(grid), 0, layout.chunk)
+    return jax.jit(_over_cells(train, layout)).lower(data, *example)
+
+
+def _mesh(layout: Layout) -> Mesh:
+    return jax.make_mesh(
+        (layout.devices,),
+        ("cells",),
+        axis_types=(AxisType.Auto,),
+        devices=jax.devices()[: layout.devices],
+    )
+
+
+def _over_cells(train: Train, layout: Layout) -> Callable[..., Outcome]:
+    """``train`` over a leading axis of cells, spread over the devices."""
 
     def one(data: PyTree, hypers: Mapping[str, Array], seed: Array) -> Outcome:
         return train(data, hypers, jax.random.key(seed))
@@ -137,7 +180,7 @@ def _over_cells(train: Train, layout: Layout, mesh: Mesh) -> Callable[..., Outco
 
     return jax.shard_map(
         on_device,
-        mesh=mesh,
+        mesh=_mesh(layout),
         in_specs=(P(), P("cells"), P("cells")),
         out_specs=P("cells"),
         check_vma=False,  # cells share nothing: there is no collective to check
@@ -153,7 +196,7 @@ def _chunk(flat: Cells, start: int, size: int) -> tuple[dict[str, Array], Array]
 
 
 def _labelled(
-    outcomes: list[Outcome], grid: Grid, record_steps: np.ndarray | None
+    outcomes: list[dict[str, np.ndarray]], grid: Grid, record_steps: np.ndarray | None
 ) -> xr.Dataset:
     """Chunks of flat cells, as arrays over the grid's named axes."""
     variables: dict[str, Any] = {}

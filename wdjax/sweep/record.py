@@ -27,7 +27,7 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
     versions = {name: _version(name) for name in PACKAGES}
     device = jax.devices()[0]
     return {
-        "configuration": json.dumps(configuration, sort_keys=True),
+        "configuration": json.dumps(configuration, sort_keys=True, default=str),
         "versions": json.dumps(versions),
         "device": f"{jax.device_count()} × {device.platform} ({device.device_kind})",
         "commit": _commit(),

@@ -1,0 +1,1 @@
+"""What all experiments share: findings, tolerances, progress, the summary."""

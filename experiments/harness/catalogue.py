@@ -1,0 +1,61 @@
+"""Which experiments there are, and how the command line's options reach them."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import experiments
+from wdjax import check
+
+MODES = {"default": "Config", "full": "FULL", "smoke": "SMOKE"}
+
+
+def names() -> list[str]:
+    """The modules of ``experiments`` that are experiments, one file each."""
+    found = pkgutil.iter_modules(experiments.__path__)
+    return sorted(m.name for m in found if not m.ispkg and m.name != "__main__")
+
+
+def module(name: str) -> ModuleType:
+    """Import one experiment.
+
+    Args:
+        name: its file's name.
+
+    Returns:
+        A module with ``CLAIM``, ``Config``, ``SMOKE`` and ``run``.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in names():
+        raise ValueError(
+            f"There is no experiment {name!r}. {check.nearest(name, names())}"
+        )
+    return importlib.import_module(f"experiments.{name}")
+
+
+def configuration(experiment: ModuleType, mode: str, options: Mapping[str, Any]) -> Any:
+    """An experiment's configuration, with the options that it knows replaced.
+
+    Args:
+        experiment: from :func:`module`.
+        mode: a key of ``MODES``; "full" is the default where there is no ``FULL``.
+        options: by field name; ``None`` for "not given".
+
+    Returns:
+        A frozen dataclass.
+    """
+    base = getattr(experiment, MODES[mode], experiment.Config)
+    base = base() if isinstance(base, type) else base
+    known = {field.name for field in dataclasses.fields(base)}
+    given = {k: v for k, v in options.items() if v is not None and k in known}
+    return dataclasses.replace(base, **given)
+
+
+def settings(experiment: ModuleType) -> set[str]:
+    """The names of an experiment's settings."""
+    return {field.name for field in dataclasses.fields(experiment.Config)}

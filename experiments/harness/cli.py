@@ -1,0 +1,141 @@
+"""The command line of the experiments.
+
+Examples:
+    python -m experiments list
+    python -m experiments run lecture_pictures
+    python -m experiments run learning_rate_and_decay --smoke
+    python -m experiments run learning_rate_and_decay --data cifar10 --data-dir ~/cifar
+    python -m experiments verdicts
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import tyro
+
+from experiments.harness import catalogue, summary
+from experiments.harness.findings import Report, save_report
+from experiments.harness.tolerances import digest
+from wdjax.sweep.record import provenance, writable_folder
+
+app = tyro.extras.SubcommandApp()
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List the experiments, each with its claim."""
+    for name in catalogue.names():
+        print(f"{name:28}{catalogue.module(name).CLAIM}")
+
+
+@app.command
+def run(
+    names: tyro.conf.Positional[tuple[str, ...]],
+    *,
+    all: bool = False,
+    smoke: bool = False,
+    full: bool = False,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    allow_unverified: bool = False,
+    model: Literal["mlp", "cnn"] | None = None,
+    schedule: Literal["constant", "step", "cosine"] | None = None,
+    out: Path = Path("results"),
+) -> None:
+    """Run experiments; write figures, data and a summary; print their verdicts.
+
+    Args:
+        names: which; see ``list``.
+        all: run all of them.
+        smoke: the smallest version, seconds each; prints SMOKE instead of verdicts.
+        full: the largest version, behind the figures of the README.
+        data: photos10, fashion_mnist, cifar10, cifar100 or digits.
+        data_dir: where your copy of the data set is; nothing is downloaded.
+        allow_unverified: accept files that are not those published, and say so on
+            every output.
+        model: the network.
+        schedule: of the learning rate.
+        out: the folder for what is written.
+    """
+    if smoke and full:
+        raise ValueError("--smoke and --full exclude each other; give one.")
+    wanted = catalogue.names() if all else list(names)
+    if not wanted:
+        known = ", ".join(catalogue.names())
+        raise ValueError(f"Name an experiment, or give --all. Known: {known}.")
+    writable_folder(out)
+    options = {
+        "data": data,
+        "data_dir": data_dir,
+        "allow_unverified": allow_unverified or None,
+        "model": model,
+        "schedule": schedule,
+    }
+    mode = "smoke" if smoke else "full" if full else "default"
+    reports = [_run_one(name, mode, options, out) for name in wanted]
+    print(summary.write(out))
+    print(summary.terminal_table(reports))
+
+
+def _run_one(name: str, mode: str, options: dict[str, Any], out: Path) -> Report:
+    """One experiment, from its notices to its saved report."""
+    experiment = catalogue.module(name)
+    unused = {k for k, v in options.items() if v is not None}
+    unused -= catalogue.settings(experiment)
+    print(f"{name} ({mode}): {experiment.CLAIM}", flush=True)
+    if unused:
+        flags = ", ".join(f"--{k.replace('_', '-')}" for k in sorted(unused))
+        print(f"  (makes no use of {flags})")
+    configuration = catalogue.configuration(experiment, mode, options)
+    started = time.perf_counter()
+    outcome = experiment.run(configuration, out, _say)
+    report = Report(
+        name=name,
+        claim=experiment.CLAIM,
+        mode=mode,
+        data=outcome.data,
+        provenance=provenance(dataclasses.asdict(configuration)),
+        tolerances=digest(),
+        seconds=time.perf_counter() - started,
+        findings=outcome.findings,
+    )
+    save_report(report, out)
+    return report
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+@app.command
+def verdicts(out: Path = Path("results")) -> None:
+    """Print the table of verdicts from saved results.
+
+    Args:
+        out: the folder that ``run`` wrote.
+    """
+    print(summary.terminal_table(summary.reports(out)))
+
+
+@app.command
+def readme() -> None:
+    """Write the README's generated parts anew, from ``experiments/outcomes``."""
+    summary.update_readme()
+
+
+def main() -> None:
+    """Run a subcommand; a bad argument ends with a sentence and exit code 2."""
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    try:
+        app.cli(prog="python -m experiments", config=(tyro.conf.FlagCreatePairsOff,))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; finished experiments are saved", file=sys.stderr)
+        sys.exit(130)

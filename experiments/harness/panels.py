@@ -1,0 +1,184 @@
+"""The figure of a learning-rate × decay study: heat maps, slopes, best cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from wdjax import plots, stats
+
+
+class Map(NamedTuple):
+    """One heat map of the figure.
+
+    Attributes:
+        title: method and convention.
+        decay_label: what λ means here.
+        panel: the cells; ``paper`` draws them at λ_paper = αλ.
+        slope: the ridge.
+        predicted: its predicted slope.
+        paper: whether the decay is drawn in the paper's units.
+    """
+
+    title: str
+    decay_label: str
+    panel: xr.Dataset
+    slope: stats.BasinSlope
+    predicted: float
+    paper: bool = False
+
+
+def draw(
+    maps: Sequence[Map],
+    best: Mapping[str, stats.Interval],
+    caption: str,
+    tolerance: float,
+) -> Figure:
+    """Heat maps on one colour scale, the slopes beside their predictions, the best.
+
+    Args:
+        maps: five, in the order of reading.
+        best: the test error of each method's best cell, in percent.
+        caption: data, seeds, budget of steps: what every reader must know.
+        tolerance: half-width of the slope's band.
+
+    Returns:
+        The figure; saving it is the caller's.
+    """
+    figure = Figure(figsize=(12.6, 12.4), layout="constrained")
+    axes = figure.subplots(3, 3)
+    norm = _norm([m.panel for m in maps])
+    places = [axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1], axes[1, 2]]
+    for ax, one in zip(places, maps, strict=True):
+        _heat_map(ax, one, norm)
+    bar = figure.colorbar(
+        ScalarMappable(norm), ax=axes[:2, :], extend="max", shrink=0.6, pad=0.02
+    )
+    bar.set_label("validation error (%), mean over seeds")
+    _slopes(axes[0, 2], maps, tolerance)
+    _scatter(axes[2, 0], [m.panel for m in maps if not m.paper])
+    _best(axes[2, 1], best)
+    _budgets(axes[2, 2], [m.panel for m in maps if not m.paper])
+    figure.suptitle(caption, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _percent(panel: xr.Dataset, name: str) -> xr.DataArray:
+    """Seed mean, (decay, learning rate); NaN where any seed diverged."""
+    mean = 100 * panel[name].mean("seed", skipna=False)
+    return mean.transpose("decay", "learning_rate")
+
+
+def _norm(panels: Sequence[xr.Dataset]) -> Normalize:
+    """From the best cell to the upper quartile: the basin takes the colours."""
+    errors = np.concatenate([_percent(p, "validation_error").values for p in panels])
+    return Normalize(np.nanmin(errors), np.nanquantile(errors, 0.75))
+
+
+def _heat_map(ax: Axes, one: Map, norm: Normalize) -> None:
+    errors = _percent(one.panel, "validation_error")
+    alphas, decays = errors.learning_rate.values, errors.decay.values[1:]
+    diverged = ~np.isfinite(errors.values[1:])
+    if one.paper:
+        grid = decays[:, None] * alphas[None, :]
+        plots.heat_map.sheared_heat_map(ax, alphas, grid, errors.values[1:], norm=norm)
+    else:
+        plots.heat_map.error_heat_map(
+            ax,
+            alphas,
+            decays,
+            errors.values[1:],
+            diverged=diverged,
+            zero_errors=errors.values[0],
+            norm=norm,
+            best=_best_place(errors),
+        )
+    slope = one.slope
+    plots.heat_map.ridge(
+        ax,
+        alphas,
+        slope.best_decays,
+        slope=slope.slope.estimate,
+        predicted_slope=one.predicted,
+    )
+    ax.set(title=one.title, ylabel=one.decay_label)
+    ax.legend(loc="lower left", fontsize=8)
+
+
+def _best_place(errors: xr.DataArray) -> tuple[float, float]:
+    where = errors.argmin(("decay", "learning_rate"), skipna=True)
+    cell = errors.isel({str(k): int(v) for k, v in where.items()})
+    return float(cell.learning_rate), float(cell.decay)
+
+
+def _slopes(ax: Axes, maps: Sequence[Map], tolerance: float) -> None:
+    """Measured slopes with their intervals, over the bands predicted."""
+    for row, one in enumerate(maps):
+        low, high = one.predicted - tolerance, one.predicted + tolerance
+        ax.fill_betweenx(
+            [row - 0.4, row + 0.4], low, high, color=plots.style.PALE, linewidth=0
+        )
+    plots.curves.intervals(
+        ax,
+        [m.title for m in maps],
+        [m.slope.slope for m in maps],
+        colours=[_colour(m.panel) for m in maps],
+        xlabel=r"slope $d\log\lambda^\star / d\log\alpha$",
+    )
+    ax.set_title("Measured slope over the predicted band")
+
+
+def _scatter(ax: Axes, panels: Sequence[xr.Dataset]) -> None:
+    for panel in panels:
+        mark = plots.style.METHODS[panel.attrs["method"]]
+        plots.curves.error_against_loss(
+            ax,
+            panel.train_loss.mean("seed", skipna=False).values.ravel(),
+            _percent(panel, "test_error").values.ravel(),
+            label=panel.attrs["method"],
+            colour=mark.colour,
+            marker=mark.marker,
+        )
+    ax.legend(fontsize=8)
+    ax.set_title("Every cell: test error against train loss")
+
+
+def _budgets(ax: Axes, panels: Sequence[xr.Dataset]) -> None:
+    """Test error against the decay budget Σδ_t, each learning rate a line."""
+    for panel in panels:
+        mark = plots.style.METHODS[panel.attrs["method"]]
+        budget = panel.decay_budget.mean("seed").transpose("decay", "learning_rate")
+        ax.scatter(
+            budget.values[1:].ravel(),
+            _percent(panel, "test_error").values[1:].ravel(),
+            color=mark.colour,
+            marker=mark.marker,
+            linewidths=0.5,
+            edgecolors="white",
+            s=34,
+            label=panel.attrs["method"],
+        )
+    ax.set(
+        xscale="log", xlabel=r"decay budget $\sum_t \delta_t$", ylabel="test error (%)"
+    )
+    ax.axvspan(*ax.get_xlim()[:1], 0.1, color=plots.style.PALE, alpha=0.5, zorder=0)
+    ax.set_title("Every cell: test error against decay budget")
+
+
+def _best(ax: Axes, best: Mapping[str, stats.Interval]) -> None:
+    plots.curves.intervals(
+        ax,
+        list(best),
+        list(best.values()),
+        colours=[plots.style.METHODS[n.split(",")[0]].colour for n in best],
+    )
+    ax.set_title("Best cell by validation: its test error")
+
+
+def _colour(panel: xr.Dataset) -> str:
+    return plots.style.METHODS[panel.attrs["method"]].colour

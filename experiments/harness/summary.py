@@ -1,0 +1,135 @@
+"""Tables of outcomes, from saved reports: terminal, ``summary.md`` and README."""
+
+import json
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from experiments.harness.findings import Report, load_report, shown_verdict
+from experiments.harness.tolerances import digest
+
+ROOT = Path(__file__).parents[2]
+OUTCOMES = ROOT / "experiments" / "outcomes"
+COMMAND = "python -m experiments run {name}{flag}"
+FLAGS = {"default": "", "full": " --full", "smoke": " --smoke"}
+WORDS = {
+    "PASS": "supported",
+    "FAIL": "contradicted",
+    "INCONCLUSIVE": "not decided",
+    "SMOKE": "a smoke run decides nothing",
+}
+
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+)
+_environment.globals.update(
+    verdict=shown_verdict,
+    words=WORDS,
+    command=lambda report: COMMAND.format(name=report.name, flag=FLAGS[report.mode]),
+    configuration=lambda report: json.loads(report.provenance["configuration"]),
+)
+_environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
+
+
+def reports(folder: Path) -> list[Report]:
+    """The reports in a folder, judged by the tolerances in force.
+
+    Args:
+        folder: where ``run`` wrote.
+
+    Returns:
+        One for each experiment, by name.
+
+    Raises:
+        ValueError: there are none, or one was judged by other tolerances.
+    """
+    found = [load_report(path) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise ValueError(f"There are no results in {folder}; run experiments first.")
+    for report in found:
+        if report.tolerances != digest():
+            raise ValueError(
+                f"{folder / report.name}.json was judged by other tolerances than those"
+                " of experiments/harness/tolerances.toml; run the experiment again."
+            )
+    return found
+
+
+def write(folder: Path) -> str:
+    """Write ``folder/summary.md``.
+
+    Args:
+        folder: with the reports and figures.
+
+    Returns:
+        A sentence that says where it is.
+    """
+    found = reports(folder)
+    figures = {
+        r.name: sorted(p.name for p in folder.glob(f"{r.name}*.svg")) for r in found
+    }
+    template = _environment.get_template("summary.md.jinja")
+    path = folder / "summary.md"
+    path.write_text(template.render(reports=found, figures=figures))
+    return f"Summary, figures and data: {path}"
+
+
+def terminal_table(found: Sequence[Report]) -> str:
+    """One line for each checked sentence: verdict, claim, measured, predicted."""
+    lines = []
+    for report in found:
+        lines.append(f"\n{report.name} ({report.mode}, {report.seconds:.0f} s)")
+        for finding in report.findings:
+            lines.append(f"  {shown_verdict(report, finding):13} {finding.claim}")
+            said = f"measured {finding.measured}; predicted {finding.predicted}"
+            said += f"; {finding.notes}" if finding.notes else ""
+            indent = " " * 16
+            lines += textwrap.wrap(
+                said, 96, initial_indent=indent, subsequent_indent=indent
+            )
+    return "\n".join(lines)
+
+
+def readme_parts() -> dict[str, str]:
+    """The README's generated parts, by the name in their markers."""
+    found = reports(OUTCOMES)
+    return {
+        part: _environment.get_template(f"readme_{part}.md.jinja").render(reports=found)
+        for part in ("figure", "outcomes")
+    }
+
+
+def with_parts(text: str, parts: dict[str, str]) -> str:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Args:
+        text: the README.
+        parts: the new contents by name.
+
+    Returns:
+        The README with them.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    for name, content in parts.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(
+            pattern, lambda m, c=content: m[1] + c + m[2], text, flags=re.DOTALL
+        )
+        if count != 1:
+            raise ValueError(f"The README has {count} parts {name!r}; it needs one.")
+    return text
+
+
+def update_readme() -> None:
+    """Write the generated parts into ``README.md``."""
+    path = ROOT / "README.md"
+    path.write_text(with_parts(path.read_text(), readme_parts()))

@@ -1,0 +1,357 @@
+r"""Where is the best decay, and does it move with the learning rate?
+
+Question.    Loshchilov & Hutter (2019, Figures 1 and 2) map the error over learning
+             rate and decay: with L2 the best decay moves when the learning rate moves,
+             with decoupled decay it stays. By how much, as numbers?
+Prediction.  On a scale-invariant network d log λ*/d log α is −1 for SGD+L2, 0 for
+             SGDW, −2 for Adam+L2, −1 for AdamW in Optax's convention, and so 0 in the
+             paper's (``wdjax.theory.scale_invariant``); and AdamW's best test error is
+             below that of Adam+L2.
+Run.         python -m experiments run learning_rate_and_decay
+Cost.        About 8 minutes on two CPU cores; ``--full`` about an hour.
+Outcome.     In the README, generated from ``experiments/outcomes``.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+from jaxtyping import Array, Float, PyTree
+from matplotlib.figure import Figure
+
+import wdjax
+from experiments.harness.figures import save_figure
+from experiments.harness.findings import Finding, Outcome
+from experiments.harness.panels import Map, draw
+from experiments.harness.progress import CellBar
+from experiments.harness.tolerances import tolerances
+from wdjax import data, models, plots, stats, sweep
+from wdjax.stats import Interval
+from wdjax.sweep.record import provenance
+from wdjax.theory import scale_invariant
+from wdjax.theory.scale_invariant import predicted_slope as predicted
+
+CLAIM = "With L2 the best decay moves with the learning rate; decoupled, it stays."
+
+
+class Range(NamedTuple):
+    """The ends of a logarithmic axis."""
+
+    low: float
+    high: float
+
+    def values(self, num: int) -> Float[np.ndarray, " num"]:
+        """``num`` values, equal ratios apart."""
+        return np.geomspace(self.low, self.high, num)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that defines the study; seeds from 1000 were used by pilots."""
+
+    data: str = "photos10"
+    data_dir: Path | None = None
+    allow_unverified: bool = False
+    model: str = "mlp"
+    schedule: str = "cosine"
+    columns: int = 7
+    rows: int = 7
+    seeds: int = 5
+    steps: int = 600
+    batch_size: int = 64
+    momentum: float = 0.9
+
+
+SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20)
+FULL = dataclasses.replace(Config(), columns=9, rows=11, seeds=10, steps=1500)
+
+NETWORKS = {
+    "mlp": lambda classes: models.mlp((64, 64), classes, normalise=True),
+    "cnn": lambda classes: models.cnn(classes=classes, normalise=True),
+}
+
+Hypers = Mapping[str, Float[Array, ""]]
+Schedule = Callable[[Array], Float[Array, ""]]
+
+
+class Method(NamedTuple):
+    """One panel: an optimizer, its axes, and how its best decay should move.
+
+    Attributes:
+        make: the optimizer, from hyper-parameters, schedule αη_t and momentum.
+        pull: the fraction of θ removed per unit of learning rate, δ_t/α_t, from
+            hyper-parameters, momentum and optimizer state.
+        learning_rates: the range of α.
+        decays: the range of λ, in the panel's own convention.
+        symmetry: predicts the slope.
+    """
+
+    make: Callable[[Hypers, Schedule, float], optax.GradientTransformation]
+    pull: Callable[[Hypers, float, PyTree], Float[Array, ""]]
+    learning_rates: Range
+    decays: Range
+    symmetry: scale_invariant.Symmetry
+
+
+METHODS = {
+    "SGD+L2": Method(
+        make=lambda h, lr, beta: wdjax.sgd_l2(lr, h["decay"], momentum=beta),
+        pull=lambda h, beta, state: h["decay"] / (1 - beta),
+        learning_rates=Range(0.03, 3.0),
+        decays=Range(1e-4, 1e-1),
+        symmetry=scale_invariant.SGD_L2,
+    ),
+    "SGDW": Method(
+        make=lambda h, lr, beta: wdjax.sgdw(
+            lr,
+            h["decay"],
+            convention=wdjax.PAPER,
+            momentum=beta,
+            peak_learning_rate=h["learning_rate"],
+        ),
+        pull=lambda h, beta, state: h["decay"] / h["learning_rate"],
+        learning_rates=Range(0.03, 3.0),
+        decays=Range(1e-4, 1e-1),
+        symmetry=scale_invariant.SGDW_PAPER,
+    ),
+    "Adam+L2": Method(
+        make=lambda h, lr, beta: wdjax.adam_l2(lr, h["decay"]),
+        pull=lambda h, beta, state: h["decay"] * adam_gain(state),
+        learning_rates=Range(1e-3, 3e-2),
+        decays=Range(1e-6, 1e-2),
+        symmetry=scale_invariant.ADAM_L2,
+    ),
+    "AdamW": Method(
+        make=lambda h, lr, beta: wdjax.adamw(lr, h["decay"]),
+        pull=lambda h, beta, state: h["decay"],
+        learning_rates=Range(1e-3, 3e-2),
+        decays=Range(1e-2, 1e2),
+        symmetry=scale_invariant.ADAMW_OPTAX,
+    ),
+}
+
+
+def adam_gain(state: PyTree, b2: float = 0.999, eps: float = 1e-8) -> Float[Array, ""]:
+    r"""By how much Adam multiplies a small gradient: mean of 1/(√v̂ + ε)."""
+    adam = optax.tree.get(state, "ScaleByAdamState")
+    correction = 1 - b2**adam.count
+    gains = [1 / (jnp.sqrt(v / correction) + eps) for v in jax.tree.leaves(adam.nu)]
+    return sum(map(jnp.sum, gains), start=jnp.zeros(())) / sum(g.size for g in gains)
+
+
+def run(config: Config, out: Path, progress: Callable[[str], None]) -> Outcome:
+    """Measure and save, judge, draw."""
+    dataset = data.load(
+        config.data, config.data_dir, allow_unverified=config.allow_unverified
+    )
+    panels = {}
+    for name in METHODS:
+        panels[name] = measure(name, config, dataset, progress)
+        sweep.save(panels[name], out / file_name(name))
+    with plots.style.context():
+        save_figure(figure(panels), out / "learning_rate_and_decay")
+    return Outcome(judge(panels), dataset.label)
+
+
+def file_name(method: str) -> str:
+    """Where a panel's data are saved."""
+    return f"learning_rate_and_decay.{method.lower().replace('+', '_')}.nc"
+
+
+def measure(
+    name: str, config: Config, dataset: data.Dataset, progress: Callable[[str], None]
+) -> xr.Dataset:
+    """One panel: every learning rate with every decay (and none), for every seed."""
+    method = METHODS[name]
+    eta = sweep.SCHEDULES[config.schedule](config.steps)
+    network = NETWORKS[config.model](len(dataset.classes))
+    beta = config.momentum
+
+    def make_optimizer(h: Hypers) -> optax.GradientTransformation:
+        return method.make(h, lambda t: h["learning_rate"] * eta(t), beta)
+
+    train = sweep.make_train(
+        network.init,
+        network.apply,
+        make_optimizer,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        observe=lambda h, params, state: {"pull": method.pull(h, beta, state)},
+    )
+    grid = sweep.grid(
+        seed=range(config.seeds),
+        decay=[0.0, *method.decays.values(config.rows)],
+        learning_rate=method.learning_rates.values(config.columns),
+    )
+    with CellBar(name, grid.size, progress) as bar:
+        panel = sweep.run(train, grid, sweep.arrays(dataset), progress=bar)
+    panel["decay_budget"] = budget(panel, eta, config.steps)
+    settings = {"method": name, **dataclasses.asdict(config)}
+    panel.attrs |= provenance(settings) | {"data": dataset.label}
+    return panel
+
+
+def budget(panel: xr.Dataset, eta: Schedule, steps: int) -> xr.DataArray:
+    r"""The decay budget Σδ_t = Σ_r pull_r Σ_{t∈r} α_t.
+
+    Exact but for Adam+L2, whose pull was measured at the end of each record r.
+    """
+    etas = np.array([float(eta(jnp.asarray(t))) for t in range(steps)])
+    per_record = etas.reshape(panel.sizes["record"], -1).sum(axis=1)
+    alphas = panel.learning_rate * xr.DataArray(per_record, dims="record")
+    return (panel["pull"] * alphas).sum("record")
+
+
+def judge(panels: Mapping[str, xr.Dataset]) -> list[Finding]:
+    """Every sentence that the study was made to check."""
+    limits = tolerances("learning_rate_and_decay")
+    return [
+        *(slope_finding(one, limits["slope"]) for one in maps(panels)),
+        *(decay_helps(name, panel) for name, panel in panels.items()),
+        adamw_does_better(panels),
+        *(
+            pulls_harder(name, panels[name], limits["norm_falls_at_least"])
+            for name in ("SGDW", "AdamW")
+        ),
+    ]
+
+
+def maps(panels: Mapping[str, xr.Dataset]) -> list[Map]:
+    """The five heat maps: AdamW's one run is drawn in two conventions."""
+    labels = {
+        "SGD+L2": r"$\lambda_2$",
+        "SGDW": r"$\lambda$ (paper: $\delta_t=\lambda\eta_t$)",
+        "Adam+L2": r"$\lambda_2$",
+        "AdamW": r"$\lambda$ (Optax: $\delta_t=\lambda\alpha_t$)",
+    }
+    found = [
+        Map(name, labels[name], panel, basin(panel), predicted(METHODS[name].symmetry))
+        for name, panel in panels.items()
+    ]
+    adamw = found[-1]
+    return [
+        *found,
+        Map(
+            "AdamW, paper's λ",
+            labels["SGDW"],
+            adamw.panel,
+            in_paper_units(adamw.slope, adamw.panel),
+            predicted(scale_invariant.ADAMW_PAPER),
+            paper=True,
+        ),
+    ]
+
+
+def figure(panels: Mapping[str, xr.Dataset]) -> Figure:
+    """Heat maps, slopes, best cells."""
+    config = json.loads(panels["AdamW"].attrs["configuration"])
+    caption = (
+        f"{panels['AdamW'].attrs['data']} · {config['model']}, normalised · "
+        f"{config['seeds']} seeds · {config['steps']:,} steps of batch "
+        f"{config['batch_size']}, {config['schedule']} schedule · all parameters decay"
+    )
+    best = {n: stats.mean_interval(percent(best_cell(p))) for n, p in panels.items()}
+    return draw(
+        maps(panels), best, caption, tolerances("learning_rate_and_decay")["slope"]
+    )
+
+
+def basin(panel: xr.Dataset) -> stats.BasinSlope:
+    """CLAIM 2's estimator on validation error; λ = 0 left out."""
+    positive = panel.isel(decay=slice(1, None))
+    axes = ("seed", "decay", "learning_rate")
+    return stats.basin_slope(
+        positive.learning_rate.values,
+        positive.decay.values,
+        positive.validation_error.transpose(*axes).values,
+        (positive.diverged_at >= 0).transpose(*axes).values,
+    )
+
+
+def in_paper_units(slope: stats.BasinSlope, panel: xr.Dataset) -> stats.BasinSlope:
+    """The same vertices as λ_paper = αλ: every slope is one larger."""
+    estimate, low, high = slope.slope
+    return slope._replace(
+        slope=Interval(estimate + 1, low + 1, high + 1),
+        best_decays=slope.best_decays * panel.learning_rate.values,
+    )
+
+
+def slope_finding(one: Map, tolerance: float) -> Finding:
+    """Is the slope of the ridge the predicted one?"""
+    columns = len(one.slope.censored)
+    return Finding(
+        claim=f"{one.title}: d log λ*/d log α",
+        predicted=f"{one.predicted:g} ± {tolerance:g}".replace("-", "−"),
+        measured=shown(one.slope.slope, ".2f"),
+        verdict=stats.verdict(one.slope.slope, one.predicted, tolerance),
+        notes=f"{columns - one.slope.num_censored} of {columns} learning rates "
+        "uncensored",
+    )
+
+
+def decay_helps(name: str, panel: xr.Dataset) -> Finding:
+    """Does the best decay beat the best run without decay, on test, paired by seed?"""
+    best = best_cell(panel.isel(decay=slice(1, None)))
+    none = best_cell(panel.isel(decay=[0]))
+    gain = stats.paired_interval(percent(best), percent(none))
+    return Finding(
+        claim=f"{name}: decay lowers the test error",
+        predicted="difference < 0 points",
+        measured=f"{shown(gain, '+.2f')} points",
+        verdict=stats.band_verdict(gain, -np.inf, 0.0),
+        notes=f"best cell α = {float(best.learning_rate):.2g}, "
+        f"λ = {float(best.decay):.2g}, budget {float(best.decay_budget.mean()):.2g}",
+    )
+
+
+def adamw_does_better(panels: Mapping[str, xr.Dataset]) -> Finding:
+    """Each method's best cell by validation; then test, paired by seed."""
+    adamw, adam_l2 = (percent(best_cell(panels[n])) for n in ("AdamW", "Adam+L2"))
+    difference = stats.paired_interval(adamw, adam_l2)
+    return Finding(
+        claim="AdamW does better than Adam with L2",
+        predicted="difference < 0 points",
+        measured=f"{shown(difference, '+.2f')} points",
+        verdict=stats.band_verdict(difference, -np.inf, 0.0),
+        notes=f"test error {adamw.mean():.1f} % and {adam_l2.mean():.1f} %, "
+        "selected and tested with the same seeds",
+    )
+
+
+def pulls_harder(name: str, panel: xr.Dataset, at_least: float) -> Finding:
+    """Does the final norm fall from each decay to the next larger one?"""
+    norm = panel.norm.isel(record=-1).transpose("decay", ...).values
+    pairs = np.isfinite(norm[1:]) & np.isfinite(norm[:-1])
+    falls = float((np.diff(norm, axis=0) < 0)[pairs].mean())
+    return Finding(
+        claim=f"{name}: the larger λ, the harder the pull to the origin",
+        predicted=f"final norm falls with λ in ≥ {at_least:.0%} of neighbours",
+        measured=f"{falls:.1%} of {pairs.sum()}",
+        verdict=stats.band_verdict(stats.exact(falls), at_least, np.inf),
+    )
+
+
+def best_cell(panel: xr.Dataset) -> xr.Dataset:
+    """The cell with the least seed-mean validation error; one with a NaN is none."""
+    mean = panel.validation_error.mean("seed", skipna=False)
+    where = mean.argmin(("decay", "learning_rate"), skipna=True)
+    return panel.isel({k: int(v) for k, v in where.items()})
+
+
+def percent(cell: xr.Dataset) -> Float[np.ndarray, " seeds"]:
+    """Test error of each seed, in percent."""
+    return 100 * cell.test_error.values
+
+
+def shown(interval: Interval, spec: str) -> str:
+    """An estimate and its interval, or what is missing of it."""
+    estimate, low, high = (format(x, spec).replace("-", "−") for x in interval)
+    return f"{estimate} [{low}, {high}]" if np.isfinite(interval.low) else estimate

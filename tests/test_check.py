@@ -1,0 +1,70 @@
+"""Bad input meets a sentence that names it; what cannot be known yet passes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wdjax import check
+
+GOOD = [0, 0.0, 1, 0.5, True, np.float32(0.5), np.array(0.5), jnp.array(0.5)]
+BAD = [
+    (-1, "rate is -1; it must be finite and at least 0"),
+    (-0.1, "rate is -0.1;"),
+    (jnp.array(-0.1), "rate is -0.1;"),
+    (np.nan, "rate is nan;"),
+    (jnp.inf, "rate is inf;"),
+    ("0.1", "rate is '0.1'; it must be a number, an array of shape () or a schedule"),
+    (b"0.1", "it must be a number"),
+    (None, "rate is None; it must be a number"),
+    (1j, "rate is 1j; it must be a number"),
+    ({}, "rate is {}; it must be a number"),
+    ([0.1, 0.2], "rate has shape (2,); it must be a scalar"),
+    (jnp.ones((2, 1)), "rate has shape (2, 1); it must be a scalar"),
+]
+
+
+@pytest.mark.parametrize("value", GOOD, ids=repr)
+def test_finite_scalars_from_zero_pass(value):
+    check.non_negative("rate", value)
+
+
+@pytest.mark.parametrize(("value", "message"), BAD, ids=lambda v: repr(v)[:12])
+def test_anything_else_is_refused_by_name(value, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - read below
+        check.non_negative("rate", value)
+    assert message in str(error.value)
+
+
+def test_positive_refuses_zero():
+    check.positive("rate", 1e-300)
+    with pytest.raises(ValueError, match="rate is 0; it must be larger than 0"):
+        check.positive("rate", 0.0)
+    with pytest.raises(ValueError, match="rate is -1; it must be finite"):
+        check.positive("rate", -1)
+
+
+def test_a_schedule_is_not_looked_at():
+    check.non_negative("rate", lambda t: -1.0)
+    check.positive("rate", lambda t: 0.0)
+    assert not check.is_concrete(lambda t: 0.0)
+
+
+def test_a_traced_scalar_passes_and_a_traced_vector_does_not():
+    @jax.jit
+    def traced(x):
+        assert not check.is_concrete(x)
+        check.positive("rate", x)
+        return x
+
+    traced(-1.0)
+    with pytest.raises(ValueError, match=r"rate has shape \(2,\).*vmap over it"):
+        traced(jnp.ones(2))
+    jax.vmap(traced)(jnp.ones(2))
+
+
+def test_nearest_suggests_and_lists():
+    assert check.nearest("adamm", ["sgd", "adam"]) == (
+        "Did you mean 'adam'? Known: adam, sgd."
+    )
+    assert check.nearest("zzz", ["sgd", "adam"]) == "Known: adam, sgd."

@@ -1,0 +1,37 @@
+"""Networks as two pure functions on plain pytrees.
+
+Every model is a :class:`Model`, ``(init, apply)``, whose parameters are nested
+dictionaries of arrays. :func:`from_nnx` and :func:`from_linen` adapt Flax modules.
+Flax is needed here, and nowhere else in wdjax.
+"""
+
+try:
+    import flax as _flax  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "wdjax.models builds its networks with Flax, which is not installed: "
+        'run `pip install "wdjax[experiments]"`.'
+    ) from error
+
+from wdjax.models.cnn import CNN, cnn
+from wdjax.models.conv import conv_im2col, conv_lax, convolve
+from wdjax.models.linen_adapter import from_linen
+from wdjax.models.mlp import MLP, mlp
+from wdjax.models.model import Model, Params
+from wdjax.models.nnx_adapter import from_nnx
+from wdjax.models.normalise import standardise
+
+__all__ = [
+    "CNN",
+    "MLP",
+    "Model",
+    "Params",
+    "cnn",
+    "conv_im2col",
+    "conv_lax",
+    "convolve",
+    "from_linen",
+    "from_nnx",
+    "mlp",
+    "standardise",
+]

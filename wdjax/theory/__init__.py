@@ -1,0 +1,4 @@
+"""Closed forms: pure functions of arrays, one equation each."""
+
+from wdjax.theory import quadratic as quadratic
+from wdjax.theory import scale_invariant as scale_invariant

@@ -351,8 +351,8 @@ def inequalities(runs: Runs) -> list[Finding]:
     return [
         Finding(
             "With λ' fixed the limit point moves when the step size changes.",
-            f"by at least {least:g}",
-            f"by {length:.4f}",
+            f"moves by at least {least:g}",
+            f"moves by {length:.4f}",
             stats.band_verdict(stats.exact(length), least, np.inf),
             NOTES,
         ),

@@ -30,6 +30,8 @@ MLP_FLOP = 2 * BATCH * (2 * 3072 * 128 + 3 * 128 * 128 + 3 * 128 * 10)
 NOTES = """
 """
 
+Turns = list[dict[str, float]]
+
 
 class Contender(NamedTuple):
     """One process to be timed: ``prepare`` returns a function that times one turn."""
@@ -50,9 +52,8 @@ def wdjax_grid(model: str, devices: int, block: int) -> Callable[[], dict[str, f
     import wdjax
     from wdjax import models, sweep
 
-    network = (
-        models.mlp(MLP_SIZES[1:-1]) if model == "mlp" else models.cnn(CNN_CHANNELS)
-    )
+    mlp = model == "mlp"
+    network = models.mlp(MLP_SIZES[1:-1]) if mlp else models.cnn(CNN_CHANNELS)
     train = sweep.make_train(
         network.init,
         network.apply,
@@ -166,7 +167,7 @@ def serve(
         pipe.send(turn() | {"peak_mib": peak})
 
 
-def race(contenders: list[Contender], rounds: int) -> dict[str, list[dict[str, float]]]:
+def race(contenders: list[Contender], rounds: int) -> dict[str, Turns]:
     """Interleaved turns of all contenders, one at a time."""
     context = multiprocessing.get_context("spawn")
     pipes, turns = {}, {c.name: [] for c in contenders}
@@ -185,9 +186,7 @@ def race(contenders: list[Contender], rounds: int) -> dict[str, list[dict[str, f
     return turns
 
 
-def row(
-    name: str, turns: list[dict[str, float]], against: list[dict[str, float]]
-) -> str:
+def row(name: str, turns: Turns, against: Turns) -> str:
     """Median time, median ratio within rounds, compile seconds, peak memory."""
     ms = statistics.median(t["ms"] for t in turns)
     compiled = turns[0].get("compile", float("nan"))
@@ -205,9 +204,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
     rounds = parser.parse_args().rounds
     cores = os.cpu_count() or 1
-    print(
-        f"{platform.processor() or platform.machine()}, {cores} cores, {rounds} rounds"
-    )
+    print(f"{platform.machine()}, {cores} cores, {rounds} rounds")
     with_torch = importlib.util.find_spec("torch") is not None
     print("PyTorch eager beside it" if with_torch else "PyTorch is not installed")
     for model in ("mlp", "cnn"):
@@ -230,9 +227,8 @@ def main() -> None:
         if model == "mlp":
             best = min(statistics.median(t["ms"] for t in v) for v in turns.values())
             rate = MLP_FLOP / best / 1e6
-            print(
-                f"the best reaches {rate:.0f} of {peak:.0f} GFLOP/s ({rate / peak:.0%})"
-            )
+            share = f"{rate:.0f} of {peak:.0f} GFLOP/s ({rate / peak:.0%})"
+            print(f"the best reaches {share} of the matrix product's rate")
     print(NOTES)
 
 

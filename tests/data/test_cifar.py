@@ -24,7 +24,10 @@ FLAGS = "`--allow-unverified` on the command line, `allow_unverified=True` in Py
 
 
 def python_pickle(content):
-    """Pickle as Python 2 did: keys and data as bytes, NumPy under its old name."""
+    """Pickle as Python 2 did: keys and data as bytes, NumPy under its old name.
+
+    Protocol 2 would wrap bytes in a call of ``_codecs.encode``, 5 arrays in another.
+    """
     data = pickle.dumps(content, protocol=3)
     return data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
@@ -33,10 +36,7 @@ def python_file(cifar, pixels, labels):
     key = b"labels" if cifar.name == "CIFAR-10" else b"fine_labels"
     # Of the two labels of CIFAR-100, the coarse one must not be taken.
     coarse = {b"coarse_labels": [0] * len(labels)}
-    content = {b"data": pixels, key: labels.tolist(), **coarse}
-    # NumPy 2 pickles its arrays by other names, and by none of the published ones
-    # with protocol 5; protocol 3 is the old layout.
-    return python_pickle(content)
+    return python_pickle({b"data": pixels, key: labels.tolist(), **coarse})
 
 
 def binary_file(cifar, pixels, labels):

@@ -37,7 +37,7 @@ def test_basis_is_not_the_axes(problem):
 
 
 def test_basis_is_uniform():
-    """E[H] = tr(H)/d · I for a uniform basis; the QR without signs fails this."""
+    """E[H] = tr(H)/d · I for a uniform basis."""
     keys = jax.random.split(jax.random.key(0), 4_000)
     H = jax.vmap(lambda key: quadratic(key, SPECTRUM, 0.0).H)(keys)
     error = H.mean(0) - SPECTRUM.mean() * jnp.eye(4)

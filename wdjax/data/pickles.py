@@ -1,7 +1,7 @@
 """Read CIFAR's pickles without running what a pickle may contain.
 
 A pickle is a program: unpickling calls whatever it names. CIFAR's Python version
-names three functions of NumPy; this reader knows those three and no other.
+names three things of NumPy; this reader knows those three and no other.
 """
 
 import io
@@ -18,18 +18,12 @@ class ForeignGlobalError(pickle.UnpicklingError):
     """The pickle names a function that CIFAR's files do not need."""
 
 
-def make_dtype(name: bytes | str, align: int, copy: int) -> np.dtype:
-    """``numpy.dtype`` as NumPy 1 pickled it: a name in bytes, integers for booleans."""
-    text = name.decode("ascii") if isinstance(name, bytes) else name
-    return np.dtype(text, bool(align), bool(copy))
-
-
 # `_reconstruct` moved from `numpy.core` to the private `numpy._core`; an array tells
 # where it is without our naming either.
 ALLOWED_GLOBALS = MappingProxyType(
     {
         ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): make_dtype,
+        ("numpy", "dtype"): np.dtype,
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     }
 )

@@ -39,23 +39,24 @@ from wdjax.sweep.record import provenance
 from wdjax.theory import scale_invariant
 from wdjax.theory.scale_invariant import predicted_slope as predicted
 
+SECONDS = 400
 CLAIM = "With L2 the best decay moves with the learning rate; decoupled, it stays."
 
 
-class Range(NamedTuple):
-    """The ends of a logarithmic axis."""
+class Axis(NamedTuple):
+    """A logarithmic axis, by its middle and the ratio of neighbours."""
 
-    low: float
-    high: float
+    middle: float
+    ratio: float
 
     def values(self, num: int) -> Float[np.ndarray, " num"]:
-        """``num`` values, equal ratios apart."""
-        return np.geomspace(self.low, self.high, num)
+        """``num`` values round the middle."""
+        return self.middle * self.ratio ** (np.arange(num) - (num - 1) / 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that defines the study; pilots used seeds below 2000."""
+    """Everything that defines the study; pilots used seeds below 3000."""
 
     data: str = "photos10"
     data_dir: Path | None = None
@@ -65,14 +66,14 @@ class Config:
     columns: int = 7
     rows: int = 7
     seeds: int = 5
-    first_seed: int = 2000
+    first_seed: int = 3000
     steps: int = 600
     batch_size: int = 64
     momentum: float = 0.9
 
 
 SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20)
-FULL = dataclasses.replace(Config(), columns=9, rows=11, seeds=10, steps=1500)
+FULL = dataclasses.replace(Config(), columns=9, rows=9, seeds=16, first_seed=4000)
 
 NETWORKS = {
     "mlp": partial(models.mlp, scale_invariant=True, epsilon=1e-12),
@@ -90,15 +91,15 @@ class Method(NamedTuple):
         make: the optimizer, from hyper-parameters, schedule αη_t and momentum.
         pull: the fraction of θ removed per unit of learning rate, δ_t/α_t, from
             hyper-parameters, momentum and optimizer state.
-        learning_rates: the range of α.
-        decays: the range of λ, in the panel's own convention.
+        learning_rates: the values of α.
+        decays: the values of λ, in the panel's own convention.
         symmetry: predicts the slope.
     """
 
     make: Callable[[Hypers, Schedule, float], optax.GradientTransformation]
     pull: Callable[[Hypers, float, PyTree], Float[Array, ""]]
-    learning_rates: Range
-    decays: Range
+    learning_rates: Axis
+    decays: Axis
     symmetry: scale_invariant.Symmetry
 
 
@@ -106,8 +107,8 @@ METHODS = {
     "SGD+L2": Method(
         make=lambda h, lr, beta: wdjax.sgd_l2(lr, h["decay"], momentum=beta),
         pull=lambda h, beta, state: h["decay"] / (1 - beta),
-        learning_rates=Range(0.2, 3.2),
-        decays=Range(2e-5, 5e-2),
+        learning_rates=Axis(0.8, 1.6),
+        decays=Axis(1e-3, 2),
         symmetry=scale_invariant.SGD_L2,
     ),
     "SGDW": Method(
@@ -119,22 +120,22 @@ METHODS = {
             peak_learning_rate=h["learning_rate"],
         ),
         pull=lambda h, beta, state: h["decay"] / h["learning_rate"],
-        learning_rates=Range(0.2, 3.2),
-        decays=Range(3e-4, 3e-1),
+        learning_rates=Axis(0.8, 1.6),
+        decays=Axis(1e-2, 2),
         symmetry=scale_invariant.SGDW_PAPER,
     ),
     "Adam+L2": Method(
         make=lambda h, lr, beta: wdjax.adam_l2(lr, h["decay"]),
         pull=lambda h, beta, state: h["decay"] * adam_gain(state),
-        learning_rates=Range(5e-3, 4e-2),
-        decays=Range(3e-5, 3e-1),
+        learning_rates=Axis(0.014, 1.4),
+        decays=Axis(2.5e-3, 3),
         symmetry=scale_invariant.ADAM_L2,
     ),
     "AdamW": Method(
         make=lambda h, lr, beta: wdjax.adamw(lr, h["decay"]),
         pull=lambda h, beta, state: h["decay"],
-        learning_rates=Range(3e-3, 5e-2),
-        decays=Range(3e-2, 3e1),
+        learning_rates=Axis(0.012, 1.6),
+        decays=Axis(0.8, 2),
         symmetry=scale_invariant.ADAMW_OPTAX,
     ),
 }
@@ -196,7 +197,7 @@ def measure(
         panel = sweep.run(train, grid, sweep.arrays(dataset), progress=bar)
     panel["decay_budget"] = budget(panel, eta, config.steps)
     settings = {"method": name, **dataclasses.asdict(config)}
-    panel.attrs |= provenance(settings) | {"data": dataset.label}
+    panel.attrs |= provenance(settings) | {"method": name, "data": dataset.label}
     return panel
 
 
@@ -241,7 +242,7 @@ def maps(panels: Mapping[str, xr.Dataset]) -> list[Map]:
     return [
         *found,
         Map(
-            "AdamW, paper's λ",
+            "AdamW, paper’s λ",
             labels["SGDW"],
             adamw.panel,
             in_paper_units(adamw.slope, adamw.panel),

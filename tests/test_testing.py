@@ -49,17 +49,11 @@ def test_one_per_cent_of_lambda_is_noticed(make, dtype, factor):
     testing.assert_equivalent(*make(LAM), problem=problem(dtype))
 
 
-@DTYPES
-def test_one_per_cent_is_noticed_on_the_default_problem(dtype):
-    start = testing.small_network()
-    as_dtype = start._replace(
-        params=jax.tree.map(lambda p: p.astype(dtype), start.params)
-    )
+def test_one_per_cent_is_noticed_on_the_default_problem():
+    coupled, off = wdjax.sgd_l2(ALPHA, LAM), wdjax.sgdw(ALPHA, 1.01 * LAM)
     with pytest.raises(AssertionError, match="part at step"):
-        testing.assert_equivalent(
-            wdjax.sgd_l2(ALPHA, LAM), wdjax.sgdw(ALPHA, 1.01 * LAM), problem=as_dtype
-        )
-    testing.assert_equivalent(wdjax.sgd_l2(ALPHA, LAM), wdjax.sgdw(ALPHA, LAM))
+        testing.assert_equivalent(coupled, off)
+    testing.assert_equivalent(coupled, wdjax.sgdw(ALPHA, LAM))
 
 
 @DTYPES
@@ -137,7 +131,7 @@ def test_values_that_are_not_finite_are_refused():
 
 def test_updates_that_are_all_zero_are_refused():
     for assertion in both(SGDW, ZERO, problem=problem()):
-        with pytest.raises(AssertionError, match="All updates of the .* are zero"):
+        with pytest.raises(AssertionError, match=r"All updates of the .* are zero"):
             assertion()
 
 

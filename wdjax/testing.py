@@ -272,9 +272,11 @@ def _refuse_no_decay(
 
 def _scaled(factor: Float[Array, ""], p: Array) -> Array:
     """A multiple of a leaf, short of its infinity: 0·∞ would look like decay."""
-    dtype = jnp.promote_types(p.dtype, jnp.float32)
-    largest = jnp.finfo(p.dtype).max.astype(dtype)
-    return jnp.clip(factor * p.astype(dtype), -largest, largest).astype(p.dtype)
+    theta = p.astype(jnp.promote_types(p.dtype, jnp.float32))
+    largest = jnp.max(jnp.abs(theta), initial=1.0)
+    return (jnp.minimum(factor, 0.5 * jnp.finfo(p.dtype).max / largest) * theta).astype(
+        p.dtype
+    )
 
 
 def _parting(path_a: Trajectory, path_b: Trajectory, tolerance: float) -> Parting:

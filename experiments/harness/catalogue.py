@@ -19,6 +19,11 @@ def names() -> list[str]:
     return sorted(m.name for m in found if not m.ispkg and m.name != "__main__")
 
 
+def by_cost() -> list[str]:
+    """All experiments, the quickest first."""
+    return sorted(names(), key=lambda name: module(name).SECONDS)
+
+
 def module(name: str) -> ModuleType:
     """Import one experiment.
 
@@ -26,7 +31,8 @@ def module(name: str) -> ModuleType:
         name: its file's name.
 
     Returns:
-        A module with ``CLAIM``, ``Config``, ``SMOKE`` and ``run``.
+        A module with ``CLAIM``, ``SECONDS`` (on two CPU cores), ``Config``, ``SMOKE``
+        and ``run``.
 
     Raises:
         ValueError: there is none of that name.

@@ -1,6 +1,6 @@
 """The figure of a learning-rate × decay study: heat maps, slopes, best cells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,22 +50,32 @@ def draw(
     Returns:
         The figure; saving it is the caller's.
     """
-    figure = Figure(figsize=(12.6, 12.4), layout="constrained")
+    figure = Figure(figsize=(13, 13), layout="constrained")
     axes = figure.subplots(3, 3)
     norm = _norm([m.panel for m in maps])
     places = [axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1], axes[1, 2]]
     for ax, one in zip(places, maps, strict=True):
         _heat_map(ax, one, norm)
     bar = figure.colorbar(
-        ScalarMappable(norm), ax=axes[:2, :], extend="max", shrink=0.6, pad=0.02
+        ScalarMappable(norm), ax=axes[1, :], extend="max", shrink=0.9, pad=0.01
     )
     bar.set_label("validation error (%), mean over seeds")
     _slopes(axes[0, 2], maps, tolerance)
-    _scatter(axes[2, 0], [m.panel for m in maps if not m.paper])
+    runs = [m.panel for m in maps if not m.paper]
+    _cells(axes[2, 0], runs, plots.curves.error_against_loss, "train_loss")
     _best(axes[2, 1], best)
-    _budgets(axes[2, 2], [m.panel for m in maps if not m.paper])
-    figure.suptitle(caption, x=0.01, ha="left", fontsize=11)
+    _cells(axes[2, 2], runs, plots.curves.error_against_budget, "decay_budget")
+    _legend(figure, places)
+    figure.suptitle(caption, fontsize=11)
     return figure
+
+
+def _legend(figure: Figure, heat_maps: Sequence[Axes]) -> None:
+    """One legend for all maps: their lines differ in place only."""
+    handles = {}
+    for ax in heat_maps:
+        handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=5)
 
 
 def _percent(panel: xr.Dataset, name: str) -> xr.DataArray:
@@ -98,16 +108,19 @@ def _heat_map(ax: Axes, one: Map, norm: Normalize) -> None:
             norm=norm,
             best=_best_place(errors),
         )
-    slope = one.slope
-    plots.heat_map.ridge(
+    estimate = one.slope.slope.estimate
+    _, fitted, predicted = plots.heat_map.ridge(
         ax,
         alphas,
-        slope.best_decays,
-        slope=slope.slope.estimate,
+        one.slope.best_decays,
+        slope=estimate,
         predicted_slope=one.predicted,
     )
-    ax.set(title=one.title, ylabel=one.decay_label)
-    ax.legend(loc="lower left", fontsize=8)
+    fitted.set_label("fitted slope")
+    predicted.set_label("predicted slope")
+    measured = f"{estimate:.2f}" if np.isfinite(estimate) else "undecided"
+    title = f"{one.title}: slope {measured}, predicted {one.predicted:g}"
+    ax.set(title=title.replace("-", "−"), ylabel=one.decay_label)
 
 
 def _best_place(errors: xr.DataArray) -> tuple[float, float]:
@@ -130,44 +143,26 @@ def _slopes(ax: Axes, maps: Sequence[Map], tolerance: float) -> None:
         colours=[_colour(m.panel) for m in maps],
         xlabel=r"slope $d\log\lambda^\star / d\log\alpha$",
     )
-    ax.set_title("Measured slope over the predicted band")
+    ax.set_title("Slopes, over the bands predicted")
 
 
-def _scatter(ax: Axes, panels: Sequence[xr.Dataset]) -> None:
+def _cells(
+    ax: Axes, panels: Sequence[xr.Dataset], curve: Callable[..., object], against: str
+) -> None:
+    """Every cell with decay: test error against another of its numbers."""
     for panel in panels:
         mark = plots.style.METHODS[panel.attrs["method"]]
-        plots.curves.error_against_loss(
+        x = panel[against].mean("seed", skipna=False)
+        curve(
             ax,
-            panel.train_loss.mean("seed", skipna=False).values.ravel(),
-            _percent(panel, "test_error").values.ravel(),
+            x.transpose("decay", "learning_rate").values[1:].ravel(),
+            _percent(panel, "test_error").values[1:].ravel(),
             label=panel.attrs["method"],
             colour=mark.colour,
             marker=mark.marker,
         )
-    ax.legend(fontsize=8)
-    ax.set_title("Every cell: test error against train loss")
-
-
-def _budgets(ax: Axes, panels: Sequence[xr.Dataset]) -> None:
-    """Test error against the decay budget Σδ_t, each learning rate a line."""
-    for panel in panels:
-        mark = plots.style.METHODS[panel.attrs["method"]]
-        budget = panel.decay_budget.mean("seed").transpose("decay", "learning_rate")
-        ax.scatter(
-            budget.values[1:].ravel(),
-            _percent(panel, "test_error").values[1:].ravel(),
-            color=mark.colour,
-            marker=mark.marker,
-            linewidths=0.5,
-            edgecolors="white",
-            s=34,
-            label=panel.attrs["method"],
-        )
-    ax.set(
-        xscale="log", xlabel=r"decay budget $\sum_t \delta_t$", ylabel="test error (%)"
-    )
-    ax.axvspan(*ax.get_xlim()[:1], 0.1, color=plots.style.PALE, alpha=0.5, zorder=0)
-    ax.set_title("Every cell: test error against decay budget")
+    ax.legend(fontsize=9)
+    ax.set_title("Every cell with decay")
 
 
 def _best(ax: Axes, best: Mapping[str, stats.Interval]) -> None:
@@ -175,9 +170,9 @@ def _best(ax: Axes, best: Mapping[str, stats.Interval]) -> None:
         ax,
         list(best),
         list(best.values()),
-        colours=[plots.style.METHODS[n.split(",")[0]].colour for n in best],
+        colours=[plots.style.METHODS[n].colour for n in best],
     )
-    ax.set_title("Best cell by validation: its test error")
+    ax.set_title("Test error of the best cell by validation")
 
 
 def _colour(panel: xr.Dataset) -> str:

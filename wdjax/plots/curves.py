@@ -1,12 +1,14 @@
-"""Test error against train loss, and intervals side by side."""
+"""Test error against train loss or decay budget, and intervals side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wdjax.plots import style
 from wdjax.stats import Interval
@@ -34,11 +36,57 @@ def error_against_loss(
     Returns:
         The dots.
     """
-    ax.set(xscale="log", xlabel="train loss", ylabel="test error (%)")
-    look = {"linewidths": 0.5, "edgecolors": "white", "alpha": 0.85, "s": 34}
-    return ax.scatter(
-        train_loss, test_error, color=colour, marker=marker, label=label, **look
-    )
+    look: dict[str, Any] = {"label": label, "color": colour, "marker": marker}
+    dots = _dots(ax, train_loss, test_error, **look)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # within a decade or two
+    ax.set_xlabel("train loss")
+    return dots
+
+
+def error_against_budget(
+    ax: Axes,
+    budget: Float[np.ndarray, " cells"],
+    test_error: Float[np.ndarray, " cells"],
+    *,
+    label: str,
+    colour: str,
+    marker: str = "o",
+) -> PathCollection:
+    r"""One dot per cell: how much decay did it take?
+
+    Args:
+        ax: where to draw.
+        budget: :math:`\sum_t \delta_t` of each cell, positive; drawn on a log axis.
+        test_error: its test error, in percent.
+        label: the method, for the legend.
+        colour: of the dots.
+        marker: their shape.
+
+    Returns:
+        The dots.
+    """
+    look: dict[str, Any] = {"label": label, "color": colour, "marker": marker}
+    dots = _dots(ax, budget, test_error, **look)
+    ax.set_xlabel(r"decay budget $\Sigma_t\,\delta_t$")
+    return dots
+
+
+def _dots(
+    ax: Axes,
+    x: Float[np.ndarray, " cells"],
+    test_error: Float[np.ndarray, " cells"],
+    **look: Any,
+) -> PathCollection:
+    ax.set(xscale="log", ylabel="test error (%)")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    dots: dict[str, Any] = {
+        "linewidths": 0.5,
+        "edgecolors": "white",
+        "alpha": 0.85,
+        "s": 34,
+    }
+    return ax.scatter(x, test_error, **dots, **look)
 
 
 def intervals(

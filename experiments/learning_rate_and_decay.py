@@ -73,7 +73,7 @@ class Config:
 
 
 SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20)
-FULL = dataclasses.replace(Config(), columns=9, rows=9, seeds=16, first_seed=4000)
+FULL = dataclasses.replace(Config(), rows=9, seeds=12, first_seed=4000, steps=1000)
 
 NETWORKS = {
     "mlp": partial(models.mlp, scale_invariant=True, epsilon=1e-12),
@@ -107,8 +107,8 @@ METHODS = {
     "SGD+L2": Method(
         make=lambda h, lr, beta: wdjax.sgd_l2(lr, h["decay"], momentum=beta),
         pull=lambda h, beta, state: h["decay"] / (1 - beta),
-        learning_rates=Axis(0.8, 1.6),
-        decays=Axis(1e-3, 2),
+        learning_rates=Axis(0.4, 1.6),
+        decays=Axis(2.5e-3, 2.2),
         symmetry=scale_invariant.SGD_L2,
     ),
     "SGDW": Method(
@@ -120,22 +120,22 @@ METHODS = {
             peak_learning_rate=h["learning_rate"],
         ),
         pull=lambda h, beta, state: h["decay"] / h["learning_rate"],
-        learning_rates=Axis(0.8, 1.6),
-        decays=Axis(1e-2, 2),
+        learning_rates=Axis(0.4, 1.6),
+        decays=Axis(1e-2, 2.2),
         symmetry=scale_invariant.SGDW_PAPER,
     ),
     "Adam+L2": Method(
         make=lambda h, lr, beta: wdjax.adam_l2(lr, h["decay"]),
         pull=lambda h, beta, state: h["decay"] * adam_gain(state),
-        learning_rates=Axis(0.014, 1.4),
-        decays=Axis(2.5e-3, 3),
+        learning_rates=Axis(0.012, 1.5),
+        decays=Axis(4e-3, 3.5),
         symmetry=scale_invariant.ADAM_L2,
     ),
     "AdamW": Method(
         make=lambda h, lr, beta: wdjax.adamw(lr, h["decay"]),
         pull=lambda h, beta, state: h["decay"],
-        learning_rates=Axis(0.012, 1.6),
-        decays=Axis(0.8, 2),
+        learning_rates=Axis(0.01, 1.6),
+        decays=Axis(1, 3),
         symmetry=scale_invariant.ADAMW_OPTAX,
     ),
 }

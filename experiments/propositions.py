@@ -13,10 +13,10 @@ Prediction.  With :math:`\delta` the fraction removed per step:
              :math:`\alpha\lambda_2` at ridge with :math:`(1-\beta)\lambda_2`.
 Run.         python -m experiments run propositions
 Cost.        9 s on two CPU cores, compilation included.
-Outcome.     All nine sentences PASS: Propositions 1 and 3 to 5e-16 over 1,000 steps, the
-             fixed points to 7e-16; of 400 λ the nearest is 0.36 of ‖θ‖ away with M and
-             0.40 with Adam; eq. (2) as printed, 1.0 (float64, deterministic, no seeds;
-             a tanh MLP of 64 parameters and a quadratic; 2026-11-22).
+Outcome.     All nine PASS: Propositions 1 and 3 to 5e-16 over 1,000 steps, the rests to
+             7e-16; the nearest of 400 λ is 0.36 of ‖θ‖ away with M, 0.40 with Adam, and
+             eq. (2) as printed 1.0 (deterministic, no seeds; a tanh MLP of 64
+             parameters and a quadratic; float64; 2026-11-22).
 """
 
 import dataclasses
@@ -121,7 +121,7 @@ class Rests(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Everything that a panel draws or a finding judges."""
+    """What a panel draws and a finding judges."""
 
     residuals: Residuals
     distances: Distances
@@ -225,26 +225,21 @@ def distances(
     return np.nan_to_num(np.asarray(distance(l2s)), nan=np.inf, posinf=np.inf)
 
 
-def make_quadratic(config: Config) -> tuple[Float[Array, "d d"], Vector]:
-    """H, with curvatures of 0.2 and more, and θ*."""
-    d = config.quadratic_dimension
-    A_key, star_key = jax.random.split(jax.random.key(config.seed + 1))
-    A = jax.random.normal(A_key, (d, d))
-    return A @ A.T / d + 0.2 * jnp.eye(d), jax.random.normal(star_key, (d,))
-
-
 def rest_error(
     optimizer: optax.GradientTransformation, config: Config, l2: float
 ) -> float:
-    """How far from ridge with ``l2`` an optimizer comes to rest, relative."""
-    H, theta_star = make_quadratic(config)
+    """How far from ridge with ``l2`` an optimizer rests, on a random quadratic."""
+    d = config.quadratic_dimension
+    A_key, star_key = jax.random.split(jax.random.key(config.seed + 1))
+    A, theta_star = jax.random.normal(A_key, (d, d)), jax.random.normal(star_key, (d,))
+    H = A @ A.T / d + 0.2 * jnp.eye(d)
 
     def loss(theta):
         return 0.5 * (theta - theta_star) @ H @ (theta - theta_star)
 
     problem = Problem(loss, jnp.zeros_like(theta_star), jnp.ones_like(theta_star))
     theta = np.asarray(train(optimizer, problem, config.quadratic_steps)[-1])
-    ridge = np.linalg.solve(H + l2 * np.eye(len(H)), np.asarray(H @ theta_star))
+    ridge = np.linalg.solve(H + l2 * np.eye(d), np.asarray(H @ theta_star))
     return float(np.linalg.norm(theta - ridge) / np.linalg.norm(ridge))
 
 
@@ -357,8 +352,7 @@ def _gap(claim: str, predicted: str, distance: float) -> Finding:
 
 
 def _panel(ax: Axes, x: np.ndarray, curves: dict, tolerance: float) -> None:
-    look = {"color": style.GREY, "linewidth": 1.0, "linestyle": (0, (4, 3))}
-    ax.axhline(tolerance, **look, zorder=1)
+    ax.axhline(tolerance, color=style.GREY, linewidth=1.0, linestyle="--", zorder=1)
     for label, (y, colour) in curves.items():
         shown = np.where((y > 0) & (y < 1e2), y, np.nan)  # not equal, not diverged
         ax.semilogy(x, shown, color=colour, linewidth=1.6, label=label)

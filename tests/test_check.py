@@ -65,6 +65,6 @@ def test_a_traced_scalar_passes_and_a_traced_vector_does_not():
 
 def test_nearest_suggests_and_lists():
     assert check.nearest("adamm", ["sgd", "adam"]) == (
-        "Did you mean 'adam'? Known: adam, sgd."
+        "Did you mean 'adam'? Known: sgd, adam."
     )
-    assert check.nearest("zzz", ["sgd", "adam"]) == "Known: adam, sgd."
+    assert check.nearest("zzz", ["sgd", "adam"]) == "Known: sgd, adam."

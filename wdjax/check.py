@@ -56,10 +56,14 @@ def positive(name: str, value: Any) -> None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests the nearest known name and lists them all."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {', '.join(known)}."
+    names = list(known)
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, name.lower(), candidate).ratio()
+
+    best = max(names, key=likeness)
+    hint = f"Did you mean {best!r}? " if likeness(best) >= 0.4 else ""
+    return f"{hint}Known: {', '.join(names)}."
 
 
 def _not_scalar(name: str, shape: tuple[int, ...]) -> str:

@@ -18,7 +18,7 @@ def blank(n):
     [("cifr10", "cifar10"), ("Fashion-MNIST", "fashion_mnist"), ("photos", "photos10")],
 )
 def test_an_unknown_name_meets_the_nearest_known_one(wrong, nearest):
-    with pytest.raises(ValueError, match=f"name = '{wrong}'.*nearest is '{nearest}'"):
+    with pytest.raises(ValueError, match=f"name = '{wrong}'.*Did you mean '{nearest}'"):
         load(wrong)
 
 

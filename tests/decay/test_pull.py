@@ -127,14 +127,16 @@ def test_leaves_of_several_dtypes_are_each_pulled_once(make, sign):
 
 
 @places
-def test_a_narrow_sum_is_rounded_once(make, sign):
-    """bf16: 1 + 2⁻⁸ rounds to 1, and then −δθ would find nothing to cancel."""
-    params = {"w": jnp.array([3.0], jnp.bfloat16)}
-    updates = {"w": jnp.array([sign * 1.0], jnp.bfloat16)}
-    u = once(make(2.0**-8), updates, params)["w"].astype(float)
-    np.testing.assert_array_equal(u, sign * (1 + 2.0**-6))  # 1 + 3·2⁻⁸, even tie
-    product = jnp.bfloat16(2.0**-8 * 3.0) * 1.0
-    assert product.dtype == jnp.bfloat16
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
+def test_a_narrow_sum_is_rounded_once(make, sign, dtype):
+    """u + cθ by NumPy in float32, one rounding at the end; c itself is not rounded."""
+    rng = np.random.default_rng(0)
+    u, theta = (jnp.asarray(rng.normal(size=200), dtype) for _ in range(2))
+    wide = [np.asarray(x, np.float32) for x in (u, theta)]
+    expected = jnp.asarray(wide[0] + sign * np.float32(0.3) * wide[1], dtype)
+    chex.assert_trees_all_equal(once(make(0.3), u, theta), expected)
+    twice = u + sign * jnp.asarray(0.3, dtype) * theta
+    assert (twice != expected).any()  # so the test can tell
 
 
 @places

@@ -1,11 +1,11 @@
 """The table of data sets: a name, and the function that loads it."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from wdjax import check
 from wdjax.data.cifar import load_cifar
 from wdjax.data.cifar_tables import CIFAR10, CIFAR100
 from wdjax.data.digits import digits
@@ -57,13 +57,6 @@ def load(
     if name in SUPPLIED:
         place = None if folder is None else Path(folder).expanduser()
         return SUPPLIED[name](place, allow_unverified=allow_unverified)
-    nearest = max(NAMES, key=lambda known: similarity(name, known))
     raise ValueError(
-        f"name = {name!r} is no data set of wdjax; the nearest is {nearest!r}. "
-        f"Known: {', '.join(NAMES)}."
+        f"name = {name!r} is no data set of wdjax. {check.nearest(name, NAMES)}"
     )
-
-
-def similarity(name: str, known: str) -> float:
-    """How alike two names are, from 0 to 1, whatever their case."""
-    return difflib.SequenceMatcher(None, name.lower(), known).ratio()

@@ -1,0 +1,210 @@
+"""The study judges panels of known answer rightly; and one small run of it."""
+
+import dataclasses
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import xarray as xr
+
+import wdjax
+from experiments import learning_rate_and_decay as study
+from experiments.harness.tolerances import tolerances
+from wdjax import sweep
+from wdjax.stats import Verdict
+
+SEEDS, ROWS, COLUMNS = 8, 9, 7
+TINY = dataclasses.replace(study.SMOKE, columns=2, rows=2, steps=20)
+
+
+def panel(name, slope, *, noise=0.05, lowest=0.30, none=0.40, seeds=SEEDS):
+    """A basin that follows ``slope``, 0.5 points deep per octave²; λ = 0 is worse."""
+    method = study.METHODS[name]
+    alphas = method.learning_rates.values(COLUMNS)
+    decays = np.array([0.0, *method.decays.values(ROWS)])
+    rng = np.random.default_rng(len(name))
+    ridge = np.log2(method.decays.middle) + slope * np.log2(
+        alphas / method.learning_rates.middle
+    )
+    with np.errstate(divide="ignore"):
+        octaves = np.log2(decays)[:, None] - ridge[None, :]
+    errors = lowest + 0.005 * octaves**2
+    errors[0] = none
+    errors = errors + rng.normal(size=(seeds, 1, 1)) * 0.01
+    errors = errors + noise * 0.01 * rng.normal(size=errors.shape)
+    dims = ("seed", "decay", "learning_rate")
+    norm = np.broadcast_to(10 / (1 + decays[None, :, None]), errors.shape)
+    variables = {
+        "validation_error": (dims, errors),
+        "test_error": (dims, errors + 0.01),
+        "train_loss": (dims, errors),
+        "diverged_at": (dims, np.full(errors.shape, -1)),
+        "decay_budget": (dims, np.ones(errors.shape)),
+        "norm": ((*dims, "record"), norm[..., None]),
+    }
+    coords = {"seed": np.arange(seeds), "decay": decays, "learning_rate": alphas}
+    configuration = json.dumps(dataclasses.asdict(study.SMOKE), default=str)
+    attrs = {"method": name, "data": "synthetic", "configuration": configuration}
+    return xr.Dataset(variables, coords, attrs)
+
+
+def panels(shift=0.0, **options):
+    slopes = {"SGD+L2": -1, "SGDW": 0, "Adam+L2": -2, "AdamW": -1}
+    lowest = {"AdamW": 0.28}
+    return {
+        name: panel(name, slope + shift, lowest=lowest.get(name, 0.30), **options)
+        for name, slope in slopes.items()
+    }
+
+
+def verdicts(findings):
+    return [finding.verdict for finding in findings]
+
+
+def test_panels_that_obey_theory_pass_every_sentence():
+    assert set(verdicts(study.judge(panels()))) == {Verdict.PASS}
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_slopes_off_by_three_tolerances_fail(sign):
+    shift = 3 * sign * tolerances("learning_rate_and_decay")["slope"]
+    findings = study.judge(panels(shift=shift))
+    # AdamW's two drawings stand or fall together: they are one run.
+    assert verdicts(findings[:5]) == [Verdict.FAIL] * 5
+
+
+def test_noisy_panels_of_two_seeds_are_inconclusive():
+    findings = study.judge(panels(noise=2.0, seeds=2))
+    assert verdicts(findings[:5]) == [Verdict.INCONCLUSIVE] * 5
+
+
+def test_adam_with_l2_ahead_of_adamw_fails_the_claim():
+    swapped = panels()
+    swapped["AdamW"]["test_error"] += 0.05
+    (finding,) = [f for f in study.judge(swapped) if "better" in f.claim]
+    assert finding.verdict is Verdict.FAIL
+
+
+def test_decay_that_hurts_fails_and_a_norm_that_rises_fails():
+    hurt = panels(none=0.1)
+    hurt["SGDW"]["norm"] = -hurt["SGDW"]["norm"]
+    found = {f.claim: f.verdict for f in study.judge(hurt)}
+    assert found["SGD+L2: decay lowers the test error"] is Verdict.FAIL
+    (pull,) = [v for claim, v in found.items() if claim.startswith("SGDW: the larger")]
+    assert pull is Verdict.FAIL
+
+
+def test_a_cell_with_a_diverged_run_is_never_the_best():
+    one = panel("AdamW", -1.0)
+    best = study.best_cell(one)
+    spot = {"decay": float(best.decay), "learning_rate": float(best.learning_rate)}
+    one.validation_error.loc[{**spot, "seed": 0}] = np.nan
+    again = study.best_cell(one)
+    assert (float(again.decay), float(again.learning_rate)) != tuple(spot.values())
+
+
+def test_the_papers_coordinates_are_the_same_vertices_times_alpha():
+    one = panel("AdamW", -1.0)
+    optax_units = study.basin(one)
+    paper = study.in_paper_units(optax_units, one)
+    scaled = one.assign_coords(decay=one.decay)  # what a fit in paper's units would see
+    alphas = scaled.learning_rate.values
+    np.testing.assert_allclose(
+        paper.best_decays, optax_units.best_decays * alphas, rtol=1e-12
+    )
+    x, y = np.log(alphas), np.log(paper.best_decays)
+    np.testing.assert_allclose(paper.slope.estimate, np.polyfit(x, y, 1)[0], rtol=1e-9)
+
+
+def test_the_budget_is_the_sum_of_the_decay_rates():
+    """SGDW in the paper's convention: Σδ_t = λ Σ η_t, whatever α."""
+    eta = sweep.cosine(40)
+    records = xr.Dataset(
+        {"pull": (("decay", "learning_rate", "record"), np.zeros((2, 3, 4)))},
+        {"decay": [0.01, 0.02], "learning_rate": [0.1, 0.2, 0.4]},
+    )
+    pull = records.decay / records.learning_rate
+    records["pull"] = pull.expand_dims(record=4).transpose(..., "record")
+    t = np.arange(40)
+    total = (0.5 * (1 + np.cos(np.pi * t / 40))).sum()
+    expected = np.broadcast_to([[0.01 * total], [0.02 * total]], (2, 3))
+    found = study.budget(records, eta, 40).transpose("decay", "learning_rate")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)  # η_t is float32
+
+
+def test_adams_gain_is_the_mean_of_its_preconditioner():
+    params = {"a": jnp.ones(3), "b": jnp.ones((2, 2))}
+    optimizer = wdjax.adam_l2(0.1, 0.0)
+    state = optimizer.init(params)
+    rng = np.random.default_rng(0)
+    second = {k: np.zeros(v.shape) for k, v in params.items()}
+    for _ in range(3):
+        grads = {k: rng.normal(size=v.shape) for k, v in params.items()}
+        _, state = optimizer.update(
+            {k: jnp.asarray(g) for k, g in grads.items()}, state, params
+        )
+        second = {k: 0.999 * second[k] + 0.001 * grads[k] ** 2 for k in params}
+    flat = np.concatenate([v.ravel() for v in second.values()]) / (1 - 0.999**3)
+    expected = np.mean(1 / (np.sqrt(flat) + 1e-8))
+    np.testing.assert_allclose(study.adam_gain(state), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", list(study.METHODS))
+def test_the_pull_is_the_fraction_removed_per_learning_rate(name):
+    """At zero gradient the first update of SGD's two and of AdamW shows it."""
+    method, alpha, lam, beta = study.METHODS[name], 0.1, 0.02, 0.9
+    h = {"learning_rate": jnp.asarray(alpha), "decay": jnp.asarray(lam)}
+    optimizer = method.make(h, lambda t: h["learning_rate"], beta)
+    params = jnp.asarray([1.0, -2.0])
+    state, theta = optimizer.init(params), params
+    updates, state = optimizer.update(jnp.zeros(2), state, theta)
+    pull = method.pull(h, beta, state)
+    removed = -updates / params / alpha
+    if name == "SGD+L2":  # its momentum adds up to 1/(1 − β) later
+        removed = removed / (1 - beta)
+    if name == "Adam+L2":  # its first step has length α whatever λ is
+        v = np.array([lam, -2 * lam]) ** 2
+        removed = np.full(2, lam * np.mean(1 / (np.sqrt(v) + 1e-8)))
+    np.testing.assert_allclose(removed, np.full(2, pull), rtol=1e-9)
+    assert isinstance(optimizer, optax.GradientTransformation)
+
+
+def test_a_small_run_writes_data_figure_and_findings(tmp_path):
+    said = []
+    outcome = study.run(TINY, tmp_path, said.append)
+    assert outcome.data == "photos10 (n = 4,000)"
+    assert len(outcome.findings) == 12
+    assert said
+    files = {path.name for path in tmp_path.iterdir()}
+    names = {study.file_name(name) for name in study.METHODS}
+    stem = "learning_rate_and_decay"
+    assert files == names | {f"{stem}.svg", f"{stem}.png"}
+    saved = sweep.load(tmp_path / study.file_name("AdamW"))
+    assert dict(saved.sizes) == {
+        "seed": 2,
+        "decay": 3,
+        "learning_rate": 2,
+        "record": 20,
+    }
+    assert saved.decay.values[0] == 0.0
+    assert json.loads(saved.attrs["configuration"])["steps"] == 20
+    for name in ("device", "commit", "versions", "run_seconds", "data"):
+        assert saved.attrs[name]
+
+
+def test_decay_and_l2_start_equal_where_there_is_none(tmp_path):
+    """At λ = 0 the pairs are one method: the same bits for the same seed."""
+    study.run(TINY, tmp_path, lambda text: None)
+    loaded = {n: sweep.load(tmp_path / study.file_name(n)) for n in study.METHODS}
+    for pair in (("SGD+L2", "SGDW"), ("Adam+L2", "AdamW")):
+        a, b = (loaded[name].isel(decay=0) for name in pair)
+        shared = np.intersect1d(a.learning_rate, b.learning_rate)
+        for alpha in shared:
+            np.testing.assert_allclose(
+                a.validation_loss.sel(learning_rate=alpha),
+                b.validation_loss.sel(learning_rate=alpha),
+                rtol=1e-10,
+            )
+    assert np.array_equal(loaded["SGD+L2"].learning_rate, loaded["SGDW"].learning_rate)

@@ -27,13 +27,6 @@ def problem(dtype=jnp.float64, params=PARAMS):
 
 
 @DTYPES
-def test_an_equivalence_passes(dtype):
-    testing.assert_equivalent(
-        wdjax.sgd_l2(ALPHA, LAM), wdjax.sgdw(ALPHA, LAM), problem=problem(dtype)
-    )
-
-
-@DTYPES
 @pytest.mark.parametrize(
     "make",
     [
@@ -42,10 +35,9 @@ def test_an_equivalence_passes(dtype):
     ],
     ids=["sgd", "adamw"],
 )
-@pytest.mark.parametrize("factor", [1.01, 0.99])
-def test_one_per_cent_of_lambda_is_noticed(make, dtype, factor):
+def test_one_per_cent_of_lambda_is_noticed(make, dtype):
     with pytest.raises(AssertionError, match=r"The optimizers part at step \d+ of 50"):
-        testing.assert_equivalent(*make(factor * LAM), problem=problem(dtype))
+        testing.assert_equivalent(*make(1.01 * LAM), problem=problem(dtype))
     testing.assert_equivalent(*make(LAM), problem=problem(dtype))
 
 
@@ -114,30 +106,27 @@ NO_DECAY = {
 }
 
 
-def both(*pair, **kwargs):
-    """Each assertion on each order of a pair."""
-    for first, second in (pair, pair[::-1]):
-        yield lambda a=first, b=second: testing.assert_equivalent(a, b, **kwargs)
-        yield lambda a=first, b=second: testing.assert_divergent(
-            a, b, at_least=1e-3, **kwargs
-        )
+def both(bad, **kwargs):
+    """The bad optimizer second in one assertion and first in the other."""
+    yield lambda: testing.assert_equivalent(SGDW, bad, **kwargs)
+    yield lambda: testing.assert_divergent(bad, SGDW, at_least=1e-3, **kwargs)
 
 
 def test_values_that_are_not_finite_are_refused():
-    for assertion in both(SGDW, EXPLODES, problem=problem()):
+    for assertion in both(EXPLODES, problem=problem()):
         with pytest.raises(AssertionError, match=r"not finite from step 0, leaf 'b'"):
             assertion()
 
 
 def test_updates_that_are_all_zero_are_refused():
-    for assertion in both(SGDW, ZERO, problem=problem()):
+    for assertion in both(ZERO, problem=problem()):
         with pytest.raises(AssertionError, match=r"All updates of the .* are zero"):
             assertion()
 
 
 @pytest.mark.parametrize("name", NO_DECAY)
 def test_a_decay_of_zero_is_refused(name):
-    for assertion in both(SGDW, NO_DECAY[name], problem=problem()):
+    for assertion in both(NO_DECAY[name], problem=problem()):
         with pytest.raises(AssertionError, match="optimizer has a decay of zero"):
             assertion()
 

@@ -101,6 +101,11 @@ def test_by_path_matches_whole_paths():
         resolve(where.by_path({"kernel": 1.0}, default=0.0), PARAMS)
 
 
+def test_a_pattern_leaves_paths_that_contain_it_alone():
+    params = dict.fromkeys(("a", "aa", "ab", "ba"), jnp.ones(1))
+    assert resolve(where.by_path({"a": 1.0}, default=0.0), params) == [1, 0, 0, 0]
+
+
 def test_a_pattern_that_matches_nothing_is_named():
     rule = where.by_path({".*kernel": 1.0, "hed/.*": 0.5}, default=0.0)
     message = r"pattern 'hed/\.\*' matches no leaf.* such as: body/bias, body/kernel"

@@ -25,9 +25,8 @@ def panel(name, slope, *, noise=0.05, lowest=0.30, none=0.40, seeds=SEEDS):
     alphas = method.learning_rates.values(COLUMNS)
     decays = np.array([0.0, *method.decays.values(ROWS)])
     rng = np.random.default_rng(len(name))
-    ridge = np.log2(method.decays.middle) + slope * np.log2(
-        alphas / method.learning_rates.middle
-    )
+    octaves_of_alpha = np.log2(alphas) - np.log2(alphas).mean()
+    ridge = np.log2(decays[1:]).mean() + slope * octaves_of_alpha
     with np.errstate(divide="ignore"):
         octaves = np.log2(decays)[:, None] - ridge[None, :]
     errors = lowest + 0.005 * octaves**2

@@ -10,4 +10,4 @@ jax.config.update("jax_num_cpu_devices", 2)  # so that cells are spread over dev
 jax.config.update(
     "jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "jax")
 )
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import wdjax
 from wdjax import check
 
 GOOD = [0, 0.0, 1, 0.5, True, np.float32(0.5), np.array(0.5), jnp.array(0.5)]
@@ -68,3 +69,10 @@ def test_nearest_suggests_and_lists():
         "Did you mean 'adam'? Known: sgd, adam."
     )
     assert check.nearest("zzz", ["sgd", "adam"]) == "Known: sgd, adam."
+
+
+@pytest.mark.parametrize("rate", [1.0001, jnp.asarray(2.0)])
+def test_a_fraction_beyond_one_is_refused_with_the_remedy(rate):
+    with pytest.raises(ValueError, match=r"decay_rate is .*wdjax\.decay_rate\("):
+        wdjax.decay_weights(rate)
+    wdjax.decay_weights(1.0)

@@ -199,3 +199,9 @@ def test_the_default_problem_depends_on_seed_and_step():
     assert (kernel(first, 0) == kernel(again, 0)).all()
     assert (kernel(first, 0) != kernel(first, 1)).any()
     assert (kernel(first, 0) != kernel(other, 0)).any()
+
+
+@pytest.mark.parametrize("rtol", [-1e-9, 1.0, 1e9, np.nan])
+def test_a_tolerance_that_nothing_could_miss_is_refused(rtol):
+    with pytest.raises(ValueError, match=r"rtol is .*; it must be at least 0"):
+        testing.assert_equivalent(SGDW, SGDW, rtol=rtol)

@@ -54,6 +54,17 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} is 0; it must be larger than 0.")
 
 
+def fraction(name: str, value: Any) -> None:
+    """Refuse a concrete hyper-parameter that is not a finite scalar in [0, 1]."""
+    non_negative(name, value)
+    if is_concrete(value) and float(value) > 1:
+        raise ValueError(
+            f"{name} is {float(value):g}; it is the fraction of the weights removed in "
+            "a step, at most 1. From a coefficient λ make it with "
+            "wdjax.decay_rate(weight_decay, learning_rate)."
+        )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests the nearest known name and lists them all."""
     names = list(known)

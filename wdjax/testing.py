@@ -110,10 +110,15 @@ def assert_equivalent(
             coarsest leaf, is rounding error of a well-conditioned problem.
 
     Raises:
+        ValueError: ``rtol`` is not in [0, 1).
         AssertionError: they part; the message says at which step, in which leaf and
             by how much. Or the comparison could not have failed (see the module).
     """
     problem = small_network() if problem is None else problem
+    if rtol is not None and not 0 <= rtol < 1:
+        raise ValueError(
+            f"rtol is {rtol}; it must be at least 0 and below 1, or nothing could fail."
+        )
     if rtol is None:
         rtol = 16 * _epsilon(problem.params) * steps
     path_a, path_b = _both(a, b, problem, steps)

@@ -23,7 +23,7 @@ def decay_weights(
     :math:`\delta_t`, where a :class:`~wdjax.Convention` puts it.
 
     Args:
-        decay_rate: :math:`\delta_t \in [0, 1)`, the fraction of θ removed in step
+        decay_rate: :math:`\delta_t \in [0, 1]`, the fraction of θ removed in step
             :math:`t`; or its schedule, from :func:`wdjax.decay_rate` or your own.
         where: which leaves, and how strongly (multiplier :math:`m`); ``None`` for
             all. See :mod:`wdjax.where`.
@@ -32,15 +32,14 @@ def decay_weights(
         A gradient transformation whose ``update`` requires ``params``.
 
     Raises:
-        ValueError: ``decay_rate`` is negative or not finite, or ``where`` does not
-            fit.
+        ValueError: ``decay_rate`` is not in [0, 1], or ``where`` does not fit.
 
     References:
         Hanson & Pratt, *Comparing Biases for Minimal Network Construction with
         Back-Propagation*, 1988; Loshchilov & Hutter, *Decoupled Weight Decay
         Regularization*, 2019, eq. (1).
     """
-    check.non_negative("decay_rate", decay_rate)
+    check.fraction("decay_rate", decay_rate)
     return add_pull(_negative(decay_rate), where=where, caller="decay_weights")
 
 

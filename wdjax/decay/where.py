@@ -133,9 +133,14 @@ matrices = MinimumRank(2)
 """Leaves with two axes or more: kernels and embeddings, no biases, no gains."""
 
 except_norm_and_bias = ExceptNames(
-    r"b|bias(es)?|.*_bias|offset|scale|gain|gamma|beta|.*norm.*|(bn|ln)_?\d*"
+    r"b|bias(es)?|.*_bias|offset|scale|gain|gamma|beta"
+    r"|(.*_)?(batch|layer|group|instance|rms)?_?norms?(_?\d+)?|(bn|ln)(_\w+|\d+)?"
 )
-"""Every leaf but those whose path names a bias or a normalisation (by name)."""
+"""Every leaf but those with a bias or a normalisation by name in their path.
+
+``bias``, ``scale``, ``LayerNorm_0``, ``final_norm``, ``ln_f``, ``bn1`` and the like; a
+name that merely contains "norm" (``abnormal``) is none. :func:`describe` shows it.
+"""
 
 
 def by_path(rules: Mapping[str, Any], *, default: Any = None) -> ByPath:

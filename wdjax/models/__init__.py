@@ -13,17 +13,17 @@ except ModuleNotFoundError as error:
         'run `pip install "wdjax[experiments]"`.'
     ) from error
 
-from wdjax.models.cnn import CNN, cnn
+from wdjax.models.cnn import cnn
 from wdjax.models.conv import conv_im2col, conv_lax, convolve
+from wdjax.models.feed_forward import FeedForward
 from wdjax.models.linen_adapter import from_linen
-from wdjax.models.mlp import MLP, mlp
+from wdjax.models.mlp import mlp
 from wdjax.models.model import Model, Params
 from wdjax.models.nnx_adapter import from_nnx
 from wdjax.models.normalise import standardise
 
 __all__ = [
-    "CNN",
-    "MLP",
+    "FeedForward",
     "Model",
     "Params",
     "cnn",

@@ -1,6 +1,5 @@
 """A small convolutional network."""
 
-import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -9,9 +8,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from wdjax.models.conv import convolve
-from wdjax.models.model import Model, check_images
+from wdjax.models.feed_forward import FeedForward
+from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx
-from wdjax.models.normalise import standardise
 
 
 class Conv(nnx.Module):
@@ -42,62 +41,6 @@ class Conv(nnx.Module):
         if self.bias is None:
             return y
         return y + self.bias[...].reshape(1, 1, 1, -1)
-
-
-class CNN(nnx.Module):
-    """The module behind :func:`cnn`, for those who want Flax's own interface."""
-
-    def __init__(
-        self,
-        channels: tuple[int, ...],
-        classes: int,
-        *,
-        normalise: bool,
-        scale_invariant: bool,
-        epsilon: float,
-        input_shape: tuple[int, int, int],
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ):
-        """Draw the weights; the arguments are those of :func:`cnn`."""
-        self.depth = len(channels)
-        self.normalise = normalise or scale_invariant
-        self.scale_invariant = scale_invariant
-        self.epsilon = epsilon
-        self.input_shape = input_shape
-        widths = (input_shape[-1], *channels)
-        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
-            layer = Conv(
-                fan_in,
-                fan_out,
-                stride=1 if i == 0 else 2,
-                use_bias=not self.normalise,
-                dtype=dtype,
-                rngs=rngs,
-            )
-            setattr(self, f"hidden_{i}", layer)
-        self.output = nnx.Linear(
-            widths[-1],
-            classes,
-            use_bias=not scale_invariant,
-            kernel_init=nnx.initializers.lecun_normal(),
-            param_dtype=dtype,
-            rngs=rngs,
-        )
-
-    def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n k"]:
-        """Compute the logits."""
-        check_images(images, self.input_shape)
-        h = images
-        for i in range(self.depth):
-            h = getattr(self, f"hidden_{i}")(h)
-            if self.normalise:
-                h = standardise(h, (1, 2, 3), self.epsilon)
-            h = nnx.relu(h)
-        logits = self.output(jnp.mean(h, (1, 2)))
-        if self.scale_invariant:
-            logits = standardise(logits, -1, self.epsilon)
-        return logits
 
 
 def cnn(
@@ -148,15 +91,40 @@ def cnn(
         section 3.2 (the mean over positions).
     """
     param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    return from_nnx(
-        lambda rngs: CNN(
-            tuple(channels),
+    use_bias = not (normalise or scale_invariant)
+
+    def make(rngs: nnx.Rngs) -> FeedForward:
+        def conv(index: int, fan_in: int, fan_out: int) -> Conv:
+            return Conv(
+                fan_in,
+                fan_out,
+                stride=1 if index == 0 else 2,
+                use_bias=use_bias,
+                dtype=param_dtype,
+                rngs=rngs,
+            )
+
+        return FeedForward(
+            (input_shape[-1], *channels),
             classes,
+            make_layer=conv,
+            prepare=_as_they_are,
+            pool=_mean_over_positions,
             normalise=normalise,
             scale_invariant=scale_invariant,
+            axis=(1, 2, 3),
             epsilon=epsilon,
             input_shape=input_shape,
             dtype=param_dtype,
             rngs=rngs,
         )
-    )
+
+    return from_nnx(make)
+
+
+def _as_they_are(images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    return images
+
+
+def _mean_over_positions(h: Float[Array, "n p q d"]) -> Float[Array, "n d"]:
+    return jnp.mean(h, (1, 2))

@@ -1,6 +1,5 @@
 """The multi-layer perceptron."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -9,65 +8,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.model import Model, check_images
+from wdjax.models.feed_forward import FeedForward
+from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx
-from wdjax.models.normalise import standardise
-
-
-class MLP(nnx.Module):
-    """The module behind :func:`mlp`, for those who want Flax's own interface."""
-
-    def __init__(
-        self,
-        hidden: tuple[int, ...],
-        classes: int,
-        *,
-        normalise: bool,
-        scale_invariant: bool,
-        epsilon: float,
-        input_shape: tuple[int, ...],
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ):
-        """Draw the weights; the arguments are those of :func:`mlp`."""
-        self.depth = len(hidden)
-        self.normalise = normalise or scale_invariant
-        self.scale_invariant = scale_invariant
-        self.epsilon = epsilon
-        self.input_shape = input_shape
-        widths = (math.prod(input_shape), *hidden)
-        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
-            layer = nnx.Linear(
-                fan_in,
-                fan_out,
-                use_bias=not self.normalise,
-                kernel_init=nnx.initializers.he_normal(),
-                param_dtype=dtype,
-                rngs=rngs,
-            )
-            setattr(self, f"hidden_{i}", layer)
-        self.output = nnx.Linear(
-            widths[-1],
-            classes,
-            use_bias=not scale_invariant,
-            kernel_init=nnx.initializers.lecun_normal(),
-            param_dtype=dtype,
-            rngs=rngs,
-        )
-
-    def __call__(self, images: Float[Array, "n *features"]) -> Float[Array, "n k"]:
-        """Compute the logits."""
-        check_images(images, self.input_shape)
-        h = images.reshape(images.shape[0], -1)
-        for i in range(self.depth):
-            h = getattr(self, f"hidden_{i}")(h)
-            if self.normalise:
-                h = standardise(h, -1, self.epsilon)
-            h = nnx.relu(h)
-        logits = self.output(h)
-        if self.scale_invariant:
-            logits = standardise(logits, -1, self.epsilon)
-        return logits
 
 
 def mlp(
@@ -114,15 +57,41 @@ def mlp(
         LeCun et al., *Efficient BackProp*, 1998, equation (16).
     """
     param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    return from_nnx(
-        lambda rngs: MLP(
-            tuple(hidden),
+    use_bias = not (normalise or scale_invariant)
+
+    def make(rngs: nnx.Rngs) -> FeedForward:
+        def linear(index: int, fan_in: int, fan_out: int) -> nnx.Linear:
+            del index
+            return nnx.Linear(
+                fan_in,
+                fan_out,
+                use_bias=use_bias,
+                kernel_init=nnx.initializers.he_normal(),
+                param_dtype=param_dtype,
+                rngs=rngs,
+            )
+
+        return FeedForward(
+            (math.prod(input_shape), *hidden),
             classes,
+            make_layer=linear,
+            prepare=_flatten,
+            pool=_identity,
             normalise=normalise,
             scale_invariant=scale_invariant,
+            axis=-1,
             epsilon=epsilon,
             input_shape=tuple(input_shape),
             dtype=param_dtype,
             rngs=rngs,
         )
-    )
+
+    return from_nnx(make)
+
+
+def _flatten(images: Float[Array, "n *features"]) -> Float[Array, "n d"]:
+    return images.reshape(images.shape[0], -1)
+
+
+def _identity(h: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    return h

@@ -75,6 +75,7 @@ class Config:
 SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20)
 FULL = dataclasses.replace(Config(), rows=11, seeds=12, first_seed=4000, steps=800)
 
+RECORDS = 20  # points of a curve
 NETWORKS = {
     "mlp": partial(models.mlp, scale_invariant=True, epsilon=1e-12),
     "cnn": partial(models.cnn, scale_invariant=True, epsilon=1e-12),
@@ -186,6 +187,7 @@ def measure(
         make_optimizer,
         steps=config.steps,
         batch_size=config.batch_size,
+        records=RECORDS,
         observe=lambda h, params, state: {"pull": method.pull(h, beta, state)},
     )
     grid = sweep.grid(
@@ -194,7 +196,13 @@ def measure(
         learning_rate=method.learning_rates.values(config.columns),
     )
     with CellBar(name, grid.size, progress) as bar:
-        panel = sweep.run(train, grid, sweep.arrays(dataset), progress=bar)
+        panel = sweep.run(
+            train,
+            grid,
+            sweep.arrays(dataset),
+            record_steps=config.steps // RECORDS * (np.arange(RECORDS) + 1),
+            progress=bar,
+        )
     panel["decay_budget"] = budget(panel, eta, config.steps)
     settings = {"method": name, **dataclasses.asdict(config)}
     panel.attrs |= provenance(settings) | {"method": name, "data": dataset.label}

@@ -44,18 +44,23 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"experiments.{name}")
 
 
+def mode_of(experiment: ModuleType, mode: str) -> str:
+    """The mode asked for, or "default" where an experiment has no larger one."""
+    return mode if hasattr(experiment, MODES[mode]) else "default"
+
+
 def configuration(experiment: ModuleType, mode: str, options: Mapping[str, Any]) -> Any:
     """An experiment's configuration, with the options that it knows replaced.
 
     Args:
         experiment: from :func:`module`.
-        mode: a key of ``MODES``; "full" is the default where there is no ``FULL``.
+        mode: from :func:`mode_of`.
         options: by field name; ``None`` for "not given".
 
     Returns:
         A frozen dataclass.
     """
-    base = getattr(experiment, MODES[mode], experiment.Config)
+    base = getattr(experiment, MODES[mode])
     base = base() if isinstance(base, type) else base
     known = {field.name for field in dataclasses.fields(base)}
     given = {k: v for k, v in options.items() if v is not None and k in known}

@@ -86,6 +86,7 @@ def run(
 def _run_one(name: str, mode: str, options: dict[str, Any], out: Path) -> Report:
     """One experiment, from its notices to its saved report."""
     experiment = catalogue.module(name)
+    mode = catalogue.mode_of(experiment, mode)
     unused = {k for k, v in options.items() if v is not None}
     unused -= catalogue.settings(experiment)
     print(f"{name} ({mode}): {experiment.CLAIM}", flush=True)

@@ -67,7 +67,9 @@ def test_options_reach_the_settings_that_an_experiment_has():
     assert configured.steps == study.SMOKE.steps
     assert catalogue.configuration(study, "full", {}) == study.FULL
     pictures = catalogue.module("lecture_pictures")
-    assert catalogue.configuration(pictures, "full", {}) == pictures.Config()
+    assert catalogue.mode_of(study, "full") == "full"
+    assert catalogue.mode_of(pictures, "full") == "default"
+    assert catalogue.configuration(pictures, "default", {}) == pictures.Config()
 
 
 def test_an_unknown_experiment_is_answered_with_the_nearest():

@@ -164,3 +164,21 @@ def test_a_bad_axis_is_named(axes, message):
 def test_a_layout_that_does_not_fit_is_refused(dataset, train, layout, message):
     with pytest.raises(ValueError, match=message):
         sweep.run(train, sweep.grid(**SMALL), sweep.arrays(dataset), layout=layout)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("size", [1, 2, 7, 16, 1000])
+def test_the_default_layout_fits_its_devices(monkeypatch, backend, size):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    devices, block, chunk = sweep.default_layout(size)
+    assert devices == min(2, size)
+    assert chunk % devices == 0
+    assert block <= chunk // devices <= max(size, devices)
+    assert block == 1 if backend == "cpu" else 1 <= block <= 64
+
+
+def test_curves_are_labelled_by_the_steps_of_their_records(dataset, train):
+    grid = sweep.grid(seed=[0], decay=[0.1], learning_rate=[0.1])
+    steps = np.array([3, 6, 9, 12])
+    result = sweep.run(train, grid, sweep.arrays(dataset), record_steps=steps)
+    np.testing.assert_array_equal(result.loss.record, steps)

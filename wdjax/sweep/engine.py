@@ -41,10 +41,11 @@ class Progress(NamedTuple):
 
 
 def default_layout(cells: int) -> Layout:
-    """One cell at a time on CPU devices, all at once on accelerators.
+    """One cell at a time on CPU devices, 64 at once on accelerators.
 
     On a CPU, a cell's weights and moments stay in the cache while it trains; vmapped
-    cells push each other out. The measurements are in ``scripts/bench``.
+    cells push each other out. ``scripts/bench`` measures it. The number for
+    accelerators is not measured.
 
     Args:
         cells: the size of the grid.
@@ -55,8 +56,8 @@ def default_layout(cells: int) -> Layout:
     devices = min(jax.device_count(), cells)
     if jax.default_backend() == "cpu":
         return Layout(devices, block=1, chunk=_up(min(8 * devices, cells), devices))
-    per_device = -(-cells // devices)
-    return Layout(devices, block=per_device, chunk=per_device * devices)
+    block = min(64, -(-cells // devices))
+    return Layout(devices, block, chunk=block * devices)
 
 
 def run(

@@ -26,10 +26,11 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
     """
     versions = {name: _version(name) for name in PACKAGES}
     device = jax.devices()[0]
+    kind = "" if device.device_kind == device.platform else f" ({device.device_kind})"
     return {
         "configuration": json.dumps(configuration, sort_keys=True, default=str),
         "versions": json.dumps(versions),
-        "device": f"{jax.device_count()} × {device.platform} ({device.device_kind})",
+        "device": f"{jax.device_count()} × {device.platform}{kind}",
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

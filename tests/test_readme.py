@@ -52,7 +52,8 @@ def test_the_figure_shows_the_saved_data(panels):
     ]
     drawn = np.concatenate([np.ravel(mesh.get_array()) for mesh in meshes])
     errors = 100 * panels["SGDW"].validation_error.mean("seed").values
-    assert np.isin(np.round(errors.ravel(), 9), np.round(drawn, 9)).all()
+    nearest = np.abs(errors.ravel()[:, None] - drawn[None, :]).min(axis=1)
+    assert nearest.max() < 1e-4  # the means are float32
     assert (summary.OUTCOMES / "learning_rate_and_decay.png").stat().st_size > 1e5
 
 

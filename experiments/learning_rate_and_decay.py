@@ -355,9 +355,9 @@ def pulls_harder(name: str, panel: xr.Dataset, at_least: float) -> Finding:
 
 
 def best_cell(panel: xr.Dataset) -> xr.Dataset:
-    """The cell with the least seed-mean validation error; one with a NaN is none."""
-    mean = panel.validation_error.mean("seed", skipna=False)
-    where = mean.argmin(("decay", "learning_rate"), skipna=True)
+    """The cell with the least seed-mean validation error; one with a NaN is last."""
+    mean = panel.validation_error.mean("seed", skipna=False).fillna(np.inf)
+    where = mean.argmin(("decay", "learning_rate"))
     return panel.isel({k: int(v) for k, v in where.items()})
 
 

@@ -87,7 +87,10 @@ def _percent(panel: xr.Dataset, name: str) -> xr.DataArray:
 def _norm(panels: Sequence[xr.Dataset]) -> Normalize:
     """From the best cell to the upper quartile: the basin takes the colours."""
     errors = np.concatenate([_percent(p, "validation_error").values for p in panels])
-    return Normalize(np.nanmin(errors), np.nanquantile(errors, 0.75))
+    finite = errors[np.isfinite(errors)]
+    if finite.size == 0:
+        return Normalize(0.0, 100.0)
+    return Normalize(finite.min(), np.quantile(finite, 0.75))
 
 
 def _heat_map(ax: Axes, one: Map, norm: Normalize) -> None:
@@ -123,7 +126,9 @@ def _heat_map(ax: Axes, one: Map, norm: Normalize) -> None:
     ax.set(title=title.replace("-", "−"), ylabel=one.decay_label)
 
 
-def _best_place(errors: xr.DataArray) -> tuple[float, float]:
+def _best_place(errors: xr.DataArray) -> tuple[float, float] | None:
+    if not np.isfinite(errors).any():
+        return None
     where = errors.argmin(("decay", "learning_rate"), skipna=True)
     cell = errors.isel({str(k): int(v) for k, v in where.items()})
     return float(cell.learning_rate), float(cell.decay)

@@ -12,7 +12,7 @@ import xarray as xr
 import wdjax
 from experiments import learning_rate_and_decay as study
 from experiments.harness.tolerances import tolerances
-from wdjax import sweep
+from wdjax import plots, sweep
 from wdjax.stats import Verdict
 
 SEEDS, ROWS, COLUMNS = 8, 9, 7
@@ -99,9 +99,27 @@ def test_a_cell_with_a_diverged_run_is_never_the_best():
     one = panel("AdamW", -1.0)
     best = study.best_cell(one)
     spot = {"decay": float(best.decay), "learning_rate": float(best.learning_rate)}
+    one.validation_error.loc[spot] = 0.0  # far the best, if one run did not count
     one.validation_error.loc[{**spot, "seed": 0}] = np.nan
     again = study.best_cell(one)
     assert (float(again.decay), float(again.learning_rate)) != tuple(spot.values())
+
+
+@pytest.mark.parametrize("gone", [["AdamW"], list(study.METHODS)])
+def test_a_method_whose_every_run_diverged_is_judged_and_drawn(gone):
+    wild = panels()
+    for name in gone:
+        for error in ("validation_error", "test_error", "train_loss"):
+            wild[name][error] = wild[name][error] * np.nan
+        wild[name]["diverged_at"] = wild[name]["diverged_at"] + 6
+    found = {f.claim: f.verdict for f in study.judge(wild)}
+    assert found["AdamW: d log λ*/d log α"] is Verdict.INCONCLUSIVE
+    assert found["AdamW does better than Adam with L2"] is Verdict.INCONCLUSIVE
+    with plots.style.context():
+        figure = study.figure(wild)
+        figure.draw_without_rendering()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "diverged" in labels
 
 
 def test_the_papers_coordinates_are_the_same_vertices_times_alpha():

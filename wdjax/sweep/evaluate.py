@@ -38,7 +38,8 @@ def evaluate(
         loss is not finite.
     """
     n = len(examples.labels)
-    rows = jnp.arange(-(-n // BATCH) * BATCH)
+    size = min(BATCH, n)
+    rows = jnp.arange(-(-n // size) * size)
 
     def batch(totals: Array, rows: Int[Array, " batch"]) -> tuple[Array, None]:
         real = rows < n
@@ -50,7 +51,7 @@ def evaluate(
         return totals + sums, None
 
     start = jnp.zeros(2, jnp.result_type(float))
-    totals, _ = jax.lax.scan(batch, start, rows.reshape(-1, BATCH))
+    totals, _ = jax.lax.scan(batch, start, rows.reshape(-1, size))
     loss, error = totals / n
     finite = jnp.isfinite(loss)
     return jnp.where(finite, loss, jnp.nan), jnp.where(finite, error, jnp.nan)

@@ -329,7 +329,7 @@ def judge(measured: Measured) -> list[Finding]:
         ("Prop. 3: with M it is f + (δ/2α)‖θ⊙√s‖².", same, r.adjusted.max(), equal),
         ("Heavy ball and Nesterov with L2 rest at ridge.", lam, rests.coupled, rest),
         ("With δ = αλ₂/(1−β) they rest there too.", lam, rests.corrected, rest),
-        ("With δ = αλ₂ they do not.", weaker, rests.naive, rest),
+        ("With δ = αλ₂ they rest at ridge with (1−β)λ₂.", weaker, rests.naive, rest),
     )
     gaps = (
         ("Prop. 2: no λ₂ makes L2 equal to decay for M.", nearest, d.fixed.min()),

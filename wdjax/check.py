@@ -60,7 +60,8 @@ def fraction(name: str, value: Any) -> None:
     if is_concrete(value) and float(value) > 1:
         raise ValueError(
             f"{name} is {float(value):g}; it is the fraction of the weights removed in "
-            "a step, at most 1. From a coefficient λ make it with "
+            "a step, at most 1. Lower weight_decay or learning_rate; or, where a "
+            "coefficient λ was given for it, make it with "
             "wdjax.decay_rate(weight_decay, learning_rate)."
         )
 

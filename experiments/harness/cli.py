@@ -21,6 +21,7 @@ import tyro
 from experiments.harness import catalogue, summary
 from experiments.harness.findings import Report, save_report
 from experiments.harness.tolerances import digest
+from wdjax import data as data_
 from wdjax.sweep.record import provenance, writable_folder
 
 app = tyro.extras.SubcommandApp()
@@ -46,7 +47,7 @@ def run(
     allow_unverified: bool = False,
     model: Literal["mlp", "cnn"] | None = None,
     schedule: Literal["constant", "step", "cosine"] | None = None,
-    out: Path = Path("results"),
+    out: Path | None = None,
 ) -> None:
     """Run experiments; write figures, data and a summary; print their verdicts.
 
@@ -61,7 +62,7 @@ def run(
             every output.
         model: the network.
         schedule: of the learning rate.
-        out: the folder for what is written.
+        out: the folder for what is written: results, or results/smoke.
     """
     if smoke and full:
         raise ValueError("--smoke and --full exclude each other; give one.")
@@ -69,6 +70,9 @@ def run(
     if not wanted:
         known = ", ".join(catalogue.names())
         raise ValueError(f"Name an experiment, or give --all. Known: {known}.")
+    mode = "smoke" if smoke else "full" if full else "default"
+    if out is None:
+        out = Path("results/smoke" if smoke else "results")
     writable_folder(out)
     options = {
         "data": data,
@@ -77,7 +81,8 @@ def run(
         "model": model,
         "schedule": schedule,
     }
-    mode = "smoke" if smoke else "full" if full else "default"
+    for name in wanted:
+        _load_once(name, mode, options)  # a bad name or folder speaks at once
     reports = [_run_one(name, mode, options, out) for name in wanted]
     print(summary.write(out))
     print(summary.terminal_table(reports))
@@ -108,6 +113,15 @@ def _run_one(name: str, mode: str, options: dict[str, Any], out: Path) -> Report
     )
     save_report(report, out)
     return report
+
+
+def _load_once(name: str, mode: str, options: dict[str, Any]) -> None:
+    """Meet the errors of an experiment's data before anything is run."""
+    experiment = catalogue.module(name)
+    if "data" in catalogue.settings(experiment):
+        mode = catalogue.mode_of(experiment, mode)
+        asked = catalogue.configuration(experiment, mode, options)
+        data_.load(asked.data, asked.data_dir, allow_unverified=asked.allow_unverified)
 
 
 def _say(text: str) -> None:

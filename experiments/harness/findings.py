@@ -72,7 +72,7 @@ def save_report(report: Report, folder: Path) -> Path:
     """Write ``folder/<name>.json``.
 
     Args:
-        report: what to save.
+        report: what to save; the verdicts of a smoke run are not.
         folder: made where it is missing.
 
     Returns:
@@ -80,7 +80,10 @@ def save_report(report: Report, folder: Path) -> Path:
     """
     writable_folder(folder)
     path = folder / f"{report.name}.json"
-    plain = report._asdict() | {"findings": [f._asdict() for f in report.findings]}
+    rows = [
+        f._asdict() | {"verdict": shown_verdict(report, f)} for f in report.findings
+    ]
+    plain = report._asdict() | {"findings": rows}
     path.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     return path
 
@@ -99,8 +102,11 @@ def load_report(path: Path) -> Report:
     """
     try:
         plain: Mapping[str, Any] = json.loads(path.read_text())
+        undecided = plain["mode"] == "smoke"
         findings = [
-            Finding(**(row | {"verdict": Verdict(row["verdict"])}))
+            Finding(**(row | {"verdict": Verdict.INCONCLUSIVE}))
+            if undecided
+            else Finding(**(row | {"verdict": Verdict(row["verdict"])}))
             for row in plain["findings"]
         ]
         return Report(**{**plain, "findings": findings})

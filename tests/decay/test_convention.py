@@ -1,5 +1,7 @@
 """The five conventions, against δ_t = λ·α^a·η_t^b written out one by one."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -164,3 +166,10 @@ def test_a_peak_of_zero_is_refused(zero):
 def test_optax_and_pytorch_are_one_convention():
     assert wdjax.OPTAX is wdjax.PYTORCH
     assert len({wdjax.OPTAX, wdjax.PAPER, wdjax.CONSTANT}) == 3
+
+
+@pytest.mark.parametrize("convention", ["paper", (0, 1), None])
+def test_a_convention_that_is_none_is_refused_by_value(convention):
+    as_users_call_it = inspect.unwrap(wdjax.decay_rate)  # no type checks at run time
+    with pytest.raises(ValueError, match=r"convention is .*wdjax\.PAPER"):
+        as_users_call_it(0.1, 0.1, convention)

@@ -95,8 +95,17 @@ def test_a_rank_rule_sees_one_member_under_vmap():
     ],
 )
 def test_except_norm_and_bias_goes_by_name(name, decayed):
-    for params in ({name: jnp.ones(2)}, {name: {"x": jnp.ones(2)}}):
-        assert resolve(where.except_norm_and_bias, params) == [float(decayed)]
+    rule = where.except_norm_and_bias
+    assert resolve(rule, {"layer": {name: jnp.ones(2)}}) == [float(decayed)]
+
+
+@pytest.mark.parametrize(
+    ("module", "decayed"),
+    [("b", True), ("scale", True), ("beta", True), ("norm", False), ("ln_f", False)],
+)
+def test_a_layer_may_be_called_b_but_not_norm(module, decayed):
+    params = {module: {"kernel": jnp.ones((2, 2))}}
+    assert resolve(where.except_norm_and_bias, params) == [float(decayed)]
 
 
 def test_by_path_matches_whole_paths():
@@ -240,7 +249,7 @@ def test_describe_shows_leaf_shape_multiplier_and_rule():
     ]
     assert "rank 1 < 2" in where.describe(where.matrices, PARAMS)
     assert "all leaves" in where.describe(None, PARAMS)
-    assert "'norm' is a norm or a bias" in where.describe(
+    assert "'scale' is a bias or a gain" in where.describe(
         where.except_norm_and_bias, PARAMS
     )
     assert where.describe({"head": 0.25}, {"head": PARAMS["head"]}).count("0.25") == 2

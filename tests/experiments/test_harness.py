@@ -105,7 +105,8 @@ def test_a_smoke_run_never_shows_a_verdict(tmp_path):
     save_report(report(mode="smoke"), tmp_path)
     shown = summary.terminal_table(summary.reports(tmp_path))
     summary.write(tmp_path)
-    for text in (shown, (tmp_path / "summary.md").read_text()):
+    written = [(tmp_path / name).read_text() for name in ("some.json", "summary.md")]
+    for text in (shown, *written):
         assert "SMOKE" in text
         assert "PASS" not in text
 
@@ -156,6 +157,14 @@ def test_a_bad_argument_ends_with_a_sentence_and_exit_code_2(arguments, message)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_data_folder_stops_the_run_before_it_begins(tmp_path):
+    data = ("--data", "cifar10", "--data-dir", str(tmp_path / "gone"))
+    done = command("run", "--all", "--smoke", *data, "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "gone" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_without_the_extra_the_missing_package_is_named():

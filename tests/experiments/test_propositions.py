@@ -124,7 +124,7 @@ def test_wrong_fixed_points_fail(measured, factor):
     rests = propositions.measure_rests(CONFIG, wrong)
     assert failed(measured._replace(rests=rests)) == [
         "With δ = αλ₂/(1−β) they rest there too.",
-        "With δ = αλ₂ they do not.",
+        "With δ = αλ₂ they rest at ridge with (1−β)λ₂.",
     ]
 
 

@@ -70,7 +70,7 @@ def decay_rate(
 
     Raises:
         ValueError: a concrete rate is negative or not finite, the peak is not
-            positive, or it is missing where it is needed.
+            positive or is missing where it is needed, or ``convention`` is none.
 
     References:
         Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, 2019,
@@ -78,6 +78,11 @@ def decay_rate(
     """
     check.non_negative("weight_decay", weight_decay)
     check.non_negative("learning_rate", learning_rate)
+    if not isinstance(convention, Convention):
+        raise ValueError(
+            f"convention is {convention!r}; give a wdjax.Convention, such as "
+            "wdjax.OPTAX, wdjax.PAPER or wdjax.CONSTANT."
+        )
     a, b = convention
     if peak_learning_rate is not None:
         check.positive("peak_learning_rate", peak_learning_rate)

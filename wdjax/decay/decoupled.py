@@ -51,6 +51,9 @@ def with_weight_decay(
 ) -> optax.GradientTransformationExtraArgs:
     """Any optimizer, followed by decoupled weight decay.
 
+    Switch off a decay of its own first: ``optax.lion`` has 1e-3 by default,
+    ``optax.adamw`` 1e-4 (``weight_decay=0.0``).
+
     Around ``optax.MultiSteps`` or ``optax.apply_if_finite`` the decay would act in
     every mini-step and on skipped steps: wrap those around the result instead.
 

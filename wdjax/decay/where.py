@@ -66,18 +66,27 @@ class MinimumRank:
 
 @dataclass(frozen=True)
 class ExceptNames:
-    """Pull all leaves but those with a path component that matches ``pattern``."""
+    """Pull all leaves but those that a name excludes.
 
-    pattern: str
+    Attributes:
+        leaf: a regular expression for the last name in a leaf's path.
+        anywhere: one for any name in it.
+    """
+
+    leaf: str
+    anywhere: str
 
     def assign(self, leaves: list[Leaf]) -> list[Assignment]:
-        """Multiplier 0 for a leaf with a matching component, else 1."""
+        """Multiplier 0 for a leaf with a matching name, else 1."""
         return [self._assign(leaf) for leaf in leaves]
 
     def _assign(self, leaf: Leaf) -> Assignment:
-        for name in leaf.path.split("/"):
-            if re.fullmatch(self.pattern, name, re.IGNORECASE):
-                return Assignment(0.0, f"{name!r} is a norm or a bias")
+        *modules, last = leaf.path.split("/")
+        if re.fullmatch(self.leaf, last, re.IGNORECASE):
+            return Assignment(0.0, f"{last!r} is a bias or a gain")
+        for name in (*modules, last):
+            if re.fullmatch(self.anywhere, name, re.IGNORECASE):
+                return Assignment(0.0, f"{name!r} is a norm")
         return Assignment(1.0, "neither norm nor bias")
 
 
@@ -133,8 +142,9 @@ matrices = MinimumRank(2)
 """Leaves with two axes or more: kernels and embeddings, no biases, no gains."""
 
 except_norm_and_bias = ExceptNames(
-    r"b|bias(es)?|.*_bias|offset|scale|gain|gamma|beta"
-    r"|(.*_)?(batch|layer|group|instance|rms)?_?norms?(_?\d+)?|(bn|ln)(_\w+|\d+)?"
+    leaf=r"b|bias(es)?|.*_bias|offset|scale|gain|gamma|beta",
+    anywhere=r"(.*_)?(batch|layer|group|instance|rms)?_?norms?(_?\d+)?"
+    r"|(bn|ln)(_\w+|\d+)?",
 )
 """Every leaf but those with a bias or a normalisation by name in their path.
 

@@ -36,7 +36,7 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def save(result: xr.Dataset, path: Path) -> None:
+def save(result: xr.Dataset, path: str | Path) -> None:
     """Write a result so that the file is there whole, or not at all.
 
     Args:
@@ -46,13 +46,14 @@ def save(result: xr.Dataset, path: Path) -> None:
     Raises:
         ValueError: the folder cannot be written.
     """
+    path = Path(path)
     writable_folder(path.parent)
     partial = path.with_suffix(".partial")
     result.to_netcdf(partial, engine="netcdf4")
     os.replace(partial, path)
 
 
-def load(path: Path) -> xr.Dataset:
+def load(path: str | Path) -> xr.Dataset:
     """Read a result into memory.
 
     Args:
@@ -64,6 +65,7 @@ def load(path: Path) -> xr.Dataset:
     Raises:
         ValueError: there is no such file, or it is not a netCDF file.
     """
+    path = Path(path)
     if not path.is_file():
         raise ValueError(f"There is no result at {path}; run the experiment first.")
     try:

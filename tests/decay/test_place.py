@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import wdjax
+from wdjax import pull, target
 
 PARAMS = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([4.0, -1.0])}
 UPDATES = {"w": jnp.array([[0.1, 0.2], [-0.3, 0.4]]), "b": jnp.array([0.0, 1.0])}
@@ -75,8 +76,23 @@ def test_l2_penalty_has_add_l2_for_its_gradient():
     )
 
 
+def test_l2_penalty_refuses_what_add_l2_refuses():
+    with pytest.raises(ValueError, match="a target norm with a pull"):
+        wdjax.l2_penalty({"w": jnp.ones(2)}, 0.1, pull=pull.l1, target=target.norm(0.5))
+    with pytest.raises(ValueError, match="'z' is complex"):
+        wdjax.l2_penalty({"z": jnp.ones(2, complex)}, 0.1, pull=pull.l1)
+
+
+def test_python_numbers_are_weights_too():
+    params, step = {"a": 2.0}, {"a": -0.25}
+    assert wdjax.l2_penalty(params, 0.5) == 1.0
+    assert once(wdjax.add_l2(0.5), step, params)["a"] == 0.75
+    assert once(wdjax.decay_weights(0.5), step, params)["a"] == -1.25
+
+
 def test_l2_penalty_of_nothing_is_zero():
     assert wdjax.l2_penalty({}, 0.3) == 0
+    assert wdjax.l2_penalty({}, 1).dtype == float
     assert wdjax.l2_penalty(PARAMS, 0.3, where=0.0) == 0
 
 
@@ -114,6 +130,29 @@ def test_each_leaf_keeps_its_dtype(make, sign, rate, dtype):
     )
     chex.assert_trees_all_equal(pulled, expected)
     chex.assert_trees_all_equal_dtypes(pulled, params)
+
+
+@places
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=lambda d: d.__name__)
+def test_narrow_gradients_of_wide_weights_lose_no_pull(make, sign, dtype):
+    """In bfloat16, 1 ± 1e-3 is 1."""
+    params = {"w": jnp.array([1.0, 0.7], dtype)}
+    updates = {"w": jnp.ones(2, jnp.bfloat16)}
+    pulled = once(make(1e-3), updates, params)["w"]
+    assert pulled.dtype == dtype
+    expected = 1 + sign * 1e-3 * np.array([1.0, 0.7], dtype)
+    # A rounding of the product and one of the sum.
+    np.testing.assert_allclose(pulled, expected, rtol=2 * np.finfo(dtype).eps)
+
+
+def test_a_proximal_step_of_zero_leaves_the_update_bit_by_bit():
+    """Also where the step lands on the target, as far as rounding can tell."""
+    rng = np.random.default_rng(0)
+    theta, u = (jnp.asarray(rng.normal(size=200)) for _ in range(2))
+    assert (-(theta - (theta + u)) != u).any()  # the way to the target is not the step
+    towards = target.towards({"w": theta + u})
+    decay = wdjax.decay_weights_proximally(0.0, target=towards)
+    np.testing.assert_array_equal(once(decay, {"w": u}, {"w": theta})["w"], u)
 
 
 @places

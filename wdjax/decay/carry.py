@@ -21,16 +21,18 @@ def keep_dtypes(
         optimizer: a whole chain.
 
     Returns:
-        The same transformation; its updates have the dtypes of the gradients, its
-        state those of the state before.
+        The same transformation; its updates have the dtypes of the gradients, or of
+        the parameters where those are wider, its state those of the state before.
     """
     inner = optax.with_extra_args_support(optimizer)
 
     def update(
         updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any
     ) -> tuple[PyTree, PyTree]:
-        new = inner.update(updates, state, params, **extra)
-        return jax.tree.map(_cast, new, (updates, state), is_leaf=_is_none)
+        new, after = inner.update(updates, state, params, **extra)
+        weights = updates if params is None else params
+        new = jax.tree.map(_update_like, new, updates, weights, is_leaf=_is_none)
+        return new, jax.tree.map(_like, after, state)
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
@@ -55,7 +57,7 @@ def skip_none(
         updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any
     ) -> tuple[PyTree, PyTree]:
         if params is None:  # nothing says what the missing gradients look like
-            return inner.update(updates, state, params, **extra)
+            return inner.update(updates, state, **extra)
         filled = jax.tree.map(_zero_for_none, updates, params, is_leaf=_is_none)
         new, state = inner.update(filled, state, params, **extra)
         return jax.tree.map(_none_for_none, updates, new, is_leaf=_is_none), state
@@ -63,8 +65,21 @@ def skip_none(
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _cast(new: Any, old: Any) -> Any:
-    return new if new is None else jnp.asarray(new).astype(jnp.result_type(old))
+def wider(u: Any, theta: Any) -> Any:
+    """The dtype of an update: what came in, or the weight's where that is wider.
+
+    A gradient is often narrower than its weight (bfloat16 compute, float32 weights). In
+    its dtype a small pull would round away beside it.
+    """
+    return jnp.promote_types(jnp.result_type(u), jnp.result_type(theta))
+
+
+def _update_like(new: Any, u: Any, theta: Any) -> Any:
+    return new if new is None else jnp.asarray(new).astype(wider(u, theta))
+
+
+def _like(new: Any, old: Any) -> Any:
+    return jnp.asarray(new).astype(jnp.result_type(old))
 
 
 def _zero_for_none(g: Any, theta: PyTree) -> PyTree:

@@ -1,5 +1,7 @@
 """The pull in front of the optimizer: a penalty on the loss."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -30,7 +32,8 @@ def add_l2(
 
     Whatever follows (momentum, a preconditioner) acts on the penalty as it acts on
     the loss: minimising :math:`f + \tfrac{\lambda_2}{2}\|\theta\|^2` is meant, and
-    for adaptive methods that is *not* weight decay.
+    for adaptive methods that is *not* weight decay. Complex leaves are added as they
+    are: Optax descends along the conjugate of what ``jax.grad`` gives for them.
 
     Args:
         l2: :math:`\lambda_2 \ge 0`, the coefficient of :math:`\tfrac12\|\theta\|^2`
@@ -101,8 +104,9 @@ def l2_penalty(
     .. math:: \lambda_2 \sum_i m_i\, \rho(\theta_i - \text{target}_i),
               \qquad \rho(x) = \tfrac12\|x\|^2
 
-    Its gradient is what :func:`add_l2` adds: use one or the other. Terms are
-    summed in float32 at least.
+    Its gradient is what :func:`add_l2` adds: use one or the other. (Of complex leaves
+    ``jax.grad`` gives the conjugate, as of any loss.) Terms are summed in float32 at
+    least.
 
     Args:
         params: the parameters :math:`\theta`, leaves :math:`i`.
@@ -116,9 +120,12 @@ def l2_penalty(
         The penalty, in the units of the loss.
 
     Raises:
-        ValueError: ``l2`` is negative or not finite, or ``where`` does not fit.
+        ValueError: ``l2`` is negative or not finite, ``where`` does not fit, the
+            choices make no sense together, or not with a complex leaf.
     """
     check.non_negative("l2", l2)
+    axes = combine.axes("coupled", pull, target, always, where)
+    combine.check_leaves(axes, params)
     multipliers = where_.resolve(where, params)
     thetas, structure = jax.tree.flatten(params)
     memories = place.memories(target.init(params), structure)
@@ -127,8 +134,9 @@ def l2_penalty(
         for m, theta, memory in zip(multipliers, thetas, memories, strict=True)
         if not where_.is_zero(m)
     ]
-    return jnp.asarray(l2 * sum(terms, start=jnp.zeros(())))
+    return l2 * sum(terms, start=jnp.zeros(()))
 
 
-def _widened(theta: Array) -> Array:
+def _widened(theta: Any) -> Array:
+    theta = jnp.asarray(theta)
     return theta.astype(jnp.promote_types(theta.dtype, jnp.float32))

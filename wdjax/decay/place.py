@@ -24,7 +24,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wdjax import check
-from wdjax.decay import combine, ledger
+from wdjax.decay import carry, combine, ledger
 from wdjax.decay import where as where_
 from wdjax.decay.pull import Proximal, Pull
 from wdjax.decay.schedule import at
@@ -93,7 +93,8 @@ def put(
 ) -> optax.GradientTransformation:
     """The transformation that a place, a rate and the other axes make.
 
-    The result is formed in float32 at least and keeps the dtype of what came in.
+    The result is formed in float32 at least; it has the dtype of what came in, or the
+    leaf's where that is wider, so that narrow gradients of wide weights lose no pull.
     Leaves with multiplier 0 pass through untouched, also if they hold infinities.
 
     Args:
@@ -160,16 +161,15 @@ def _pulled(
     u, theta, multiplier, memory = leaf
     if u is None or where_.is_zero(multiplier):
         return u
-    dtype = jnp.promote_types(jnp.result_type(u), jnp.float32)
-    u_, theta, c, m = (jnp.asarray(x).astype(dtype) for x in (u, theta, c, multiplier))
-    if memory is not None:
-        memory = memory.astype(dtype)
+    dtype = carry.wider(u, theta)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    u, theta, c, m = (jnp.asarray(x).astype(wide) for x in (u, theta, c, multiplier))
     aim = Aim(
         axes.pull,
         lambda at: axes.target.displacement(at, memory),
         lambda step, x: axes.gate.opening(step, x, *draw),
     )
-    return place(u_, theta, c * m, aim).astype(u.dtype)
+    return place(u, theta, c * m, aim).astype(dtype)
 
 
 def _only_pulled(memory: PyTree, multipliers: list[Any], params: PyTree) -> PyTree:

@@ -49,7 +49,7 @@ from wdjax import check
 from wdjax.decay import place
 from wdjax.decay.carry import keep_dtypes
 
-_NARROW = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
+_NARROW = (jnp.bfloat16, jnp.float16)
 
 
 class Keeper(NamedTuple):
@@ -227,9 +227,8 @@ def _stored(
     if u is None or not _is_narrow(theta):
         return u, memory
     key = None if key is None else jax.random.fold_in(key, number)
-    # A float64 hyper-parameter makes a float64 update: the grid is float32's.
-    new, memory = keeper.store(weight + u.astype(jnp.float32), theta.dtype, key)
-    return new - _wide(theta), memory
+    new, memory = keeper.store(weight + u, theta.dtype, key)
+    return new - theta, memory
 
 
 def _store_master(point: Array, dtype: Any, key: Any) -> tuple[Array, Array]:
@@ -256,7 +255,7 @@ _MASTER = Keeper(
 )
 _FEEDBACK = Keeper(
     remember=jnp.zeros_like,
-    recall=lambda theta, error: _wide(theta) + _wide(error),
+    recall=lambda theta, error: _wide(theta) + error,
     store=_store_error,
     draws=False,
     caller="with_error_feedback",
@@ -293,12 +292,12 @@ def _at_random(point: Array, dtype: Any, key: Any) -> Array:
 def _gap(point: Array, dtype: Any) -> Array:
     """The distance of neighbouring numbers of ``dtype`` around a float32 number."""
     bits = jax.lax.bitcast_convert_type(point, jnp.uint32)
-    exponent = bits & jnp.uint32(0x7F800000)
+    exponent = bits & 0x7F800000
     power = jax.lax.bitcast_convert_type(exponent, jnp.float32)  # 2^⌊log₂|p|⌋
     info = jnp.finfo(dtype)
     # float32's subnormals may be flushed: below 2⁻¹¹⁹ bfloat16 gets a coarser grid.
-    least = max(float(info.smallest_subnormal), float(jnp.finfo(jnp.float32).tiny))
-    return jnp.maximum(power * jnp.float32(info.eps), jnp.float32(least))
+    least = max(info.smallest_subnormal, jnp.finfo(jnp.float32).tiny)
+    return jnp.maximum(power * info.eps, least)
 
 
 def _key(seed: Any, step: Any) -> Any:

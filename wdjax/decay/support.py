@@ -252,6 +252,16 @@ REFUSED = (
 )
 """Failed, and recognised at ``init``; chaining the pull by hand is not refused."""
 
+PRECISION = Refused(
+    "wdjax.precision",
+    "decoupled",
+    "PrecisionState",
+    "its update lands on the narrow weight exactly, and what is added behind it rounds "
+    "away or is led back",
+    "put the decay inside: wdjax.precision.with_master_weights(wdjax.adamw(…))",
+)
+"""Our own wrappers, which no decay can follow either."""
+
 
 def refuse(place: str, state: Any) -> None:
     """Refuse a pull around an optimizer that cannot carry it there.
@@ -263,7 +273,7 @@ def refuse(place: str, state: Any) -> None:
     Raises:
         ValueError: a row of :data:`REFUSED` applies; with its reason and remedy.
     """
-    rows = [row for row in REFUSED if row.place == place]
+    rows = [row for row in (*REFUSED, PRECISION) if row.place == place]
     nodes = jax.tree.leaves(state, is_leaf=lambda node: _row(rows, node) is not None)
     for row in (_row(rows, node) for node in nodes):
         if row is not None:
@@ -296,7 +306,7 @@ def as_markdown() -> str:
 def _row(rows: list[Refused], node: Any) -> Refused | None:
     """The first row that recognises a node of a state, if one does."""
     kind = type(node)
-    if kind.__module__.partition(".")[0] != "optax":
+    if kind.__module__.partition(".")[0] not in ("optax", "wdjax"):
         return None
     for row in rows:
         if row.state == kind.__name__ and _holds(node, row.holding):
@@ -310,6 +320,8 @@ def _holds(node: Any, field: str) -> bool:
 
 def _called(row: Refused) -> str:
     """All names of a row's state: it does not tell a wrapper from its shorthands."""
+    if row is PRECISION:
+        return row.name
     return ", ".join(
         f"optax.{other.name}"
         for other in REFUSED

@@ -44,6 +44,7 @@ def race(contenders: list[Contender], rounds: int) -> dict[str, Turns]:
         pipe, theirs = context.Pipe()
         arguments = (theirs, contender.prepare, contender.arguments)
         context.Process(target=serve, args=arguments, daemon=True).start()
+        theirs.close()  # so that a contender that dies is heard of
         pipe.recv()  # ready: the next one starts on a quiet machine
         pipes[contender.name] = pipe
     for _ in range(rounds):

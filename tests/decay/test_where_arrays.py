@@ -167,6 +167,24 @@ def test_an_array_of_zeros_is_a_leaf_left_alone():
     np.testing.assert_array_equal(u["w"], [[0.0, 0.0]])
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"0": jnp.zeros(2), "1": 1.0},
+        where.by_path({"0": jnp.zeros(2)}, default=1.0),
+        where.layer_wise(r"(\d)", jnp.array(0.0)),
+    ],
+    ids=["tree", "by_path", "layer_wise"],
+)
+def test_zeros_of_jax_leave_their_leaf_alone_inside_jit_too(rule):
+    params = {"0": jnp.array([[jnp.inf, jnp.nan]]), "1": jnp.ones(1)}
+    decay = wdjax.decay_weights(0.5, where=rule)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    u, _ = jax.jit(decay.update)(zeros, decay.init(params), params)
+    np.testing.assert_array_equal(u["0"], [[0.0, 0.0]])
+    np.testing.assert_array_equal(u["1"], [-0.5])
+
+
 def test_traced_arrays_may_be_swept_and_differentiated():
     def pulled(m):
         decay = wdjax.decay_weights(0.5, where={"w": m, "b": 0.0})
@@ -236,3 +254,36 @@ def test_array_multipliers_survive_the_wrappers(rule):
         # `inject_hyperparams` makes the rate an array.
         for k, leaf in u.items():
             np.testing.assert_allclose(leaf, expected[k], rtol=1e-15)
+
+
+def test_a_complement_holds_floats_for_numbers_and_arrays_of_them_for_arrays():
+    tree = where.complement({"w": np.array([True, False, True]), "b": False})
+    assert tree["w"].dtype == np.float64
+    assert type(tree["b"]) is float
+
+
+@pytest.mark.parametrize(
+    ("rule", "row"),
+    [
+        (
+            where.by_path({"w": jnp.array([0.5, 0.25, 1.0])}, default=0.0),
+            "0.25 … 1] (1",
+        ),
+        (where.layer_wise_stacked("w", jnp.array(0.5)), "0.5 … 1] (2, 1)"),
+    ],
+    ids=["by_path", "layer_wise_stacked"],
+)
+def test_describe_prints_an_array_that_is_known_also_while_tracing(rule, row):
+    tables = []
+    jax.jit(lambda params: tables.append(where.describe(rule, params)))(PARAMS)
+    assert f"w     (2, 3)  [{row}" in tables[0]
+
+
+def test_describe_prints_arrays_of_bools_and_without_entries_as_numbers():
+    params = {"none": jnp.ones((0, 3)), "some": jnp.ones(2)}
+    tree = {"none": np.ones((0, 1)), "some": np.array([True, False])}
+    assert where.describe(tree, params).splitlines() == [
+        "leaf  shape   multiplier    rule",
+        "none  (0, 3)  [] (0, 1)     tree",
+        "some  (2,)    [0 … 1] (2,)  tree",
+    ]

@@ -20,6 +20,8 @@ PARAMS = {"blocks": STACK, "head": LAYER}
 NUMBERED = {"blocks": {str(i): LAYER for i in range(LAYERS)}, "head": LAYER}
 DEPTH = r"blocks/(\d+)/.*"
 FLAT = where.stacked(where.matrices, {"blocks/.*": 1})
+HIDDEN = optax.MaskedNode()
+HALF_HIDDEN = {"blocks": STACK | {"kernel": HIDDEN}, "head": LAYER}
 
 
 def test_a_stacked_bias_is_no_matrix():
@@ -34,6 +36,12 @@ def test_other_rules_see_one_layer_too():
     assert resolve(where.stacked(inner, {"blocks/.*": 1}), PARAMS) == [1, 0, 1, 0]
     by_name = where.stacked(where.by_path({".*/kernel": 0.5}, default=0), {".*": 1})
     assert resolve(by_name, PARAMS) == [0, 0.5, 0, 0.5]
+
+
+def test_axes_that_count_layers_may_be_none_and_their_leaves_hidden():
+    none = where.stacked(where.matrices, {"blocks/.*": 0})
+    assert resolve(none, PARAMS) == [1, 1, 0, 1]
+    assert resolve(FLAT, HALF_HIDDEN) == [0, 0, 1]
 
 
 def test_a_stacked_rule_says_so():
@@ -90,6 +98,7 @@ def test_stack_axes_counts_for_every_leaf():
     assert where.stack_axes(None, PARAMS) == [0, 0, 0, 0]
     hidden = {"blocks": optax.MaskedNode(), "head": LAYER}
     assert where.stack_axes({"blocks/.*": 1}, hidden) == [0, 0]
+    assert where.stack_axes({"blocks/.*": 1}, HALF_HIDDEN) == [1, 0, 0]
 
 
 def test_layer_wise_multipliers_are_powers_by_depth():
@@ -139,6 +148,38 @@ def test_layers_along_an_axis_leave_the_others_alone():
     np.testing.assert_array_equal(kernel, np.reshape([4.0, 2.0, 1.0], (3, 1, 1)))
 
 
+@pytest.mark.parametrize("factor", [0.5, jnp.array(0.5)], ids=repr)
+def test_the_factor_of_a_stack_may_be_any_number_inside_jit(factor):
+    decay = wdjax.decay_weights(1.0, where=where.layer_wise_stacked("w", factor))
+    params = {"w": jnp.ones((3, 2))}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    u, _ = jax.jit(decay.update)(zeros, decay.init(params), params)
+    np.testing.assert_array_equal(u["w"][:, 0], [-0.25, -0.5, -1.0])
+
+
+@pytest.mark.parametrize("factor", [3, jnp.array(3)], ids=repr)
+def test_a_whole_factor_does_not_overflow_over_many_layers(factor):
+    (powers,) = resolve(where.layer_wise_stacked("w", factor), {"w": jnp.ones(60)})
+    assert powers[0] == pytest.approx(3**59, rel=1e-14)  # 3**59 > 2**63
+    params = [jnp.ones(1)] * 60
+    decay = wdjax.decay_weights(1.0, where=where.layer_wise(r"(\d+)", factor))
+    u, _ = decay.update(params, decay.init(params), params)
+    assert float(u[0][0]) == pytest.approx(1 - 3**59, rel=1e-14)
+
+
+def test_powers_of_a_number_are_numbers():
+    for factor in (0.5, 2):
+        for power in resolve(where.layer_wise(DEPTH, factor), NUMBERED):
+            assert type(power) is float
+
+
+def test_a_stack_may_be_hidden_in_part():
+    rule = where.layer_wise_stacked("blocks/.*", 0.5, others=0.0)
+    bias, *head = resolve(rule, HALF_HIDDEN)
+    np.testing.assert_array_equal(bias, np.reshape([0.25, 0.5, 1.0], (3, 1)))
+    assert head == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("rule", "params"),
     [
@@ -186,7 +227,37 @@ def test_hidden_layers_count(labels):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("pattern", [r".*/(\d+)/.*", r"(?:deep/blocks|flat)/(\d+)/.*"])
+ANYWHERE = r".*/(\d+)/.*"
+
+
+def test_what_lies_beside_numbered_layers_is_in_none_of_them():
+    assert resolve(where.layer_wise(ANYWHERE, 0.5, others=3.0), NUMBERED) == [
+        *(0.25, 0.25, 0.5, 0.5, 1, 1),
+        *(3, 3),
+    ]
+
+
+def test_layers_that_are_hidden_leaf_by_leaf_count_wherever_they_lie():
+    blocks = {**NUMBERED["blocks"], "2": jax.tree.map(lambda _: HIDDEN, LAYER)}
+    found = resolve(where.layer_wise(ANYWHERE, 0.5), {"blocks": blocks})
+    assert found == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_nothing_is_counted_where_no_layer_is_seen():
+    params = {"deep": {"blocks": HIDDEN}, "flat": {"0": {"w": HIDDEN}}, "head": LAYER}
+    assert resolve(where.layer_wise(ANYWHERE, 0.5, others=3.0), params) == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"), [(r"(?:enc|dec/(\d+))/w", "enc"), (r"(\w+)/w", "stem")]
+)
+def test_a_hidden_subtree_that_is_no_numbered_layer_is_not_counted(pattern, name):
+    params = {name: HIDDEN, "dec": {"0": {"w": jnp.ones(1)}}, "1": {"w": jnp.ones(1)}}
+    with pytest.raises(ValueError, match=f"cannot count .* hidden below '{name}'"):
+        resolve(where.layer_wise(pattern, 0.5), params)
+
+
+@pytest.mark.parametrize("pattern", [ANYWHERE, r"(?:deep/blocks|flat)/(\d+)/.*"])
 def test_layers_that_hide_uncounted_are_refused(pattern):
     params = {
         "deep": {"blocks": optax.MaskedNode()},
@@ -205,7 +276,14 @@ def test_layers_that_hide_uncounted_are_refused(pattern):
         (lambda: where.layer_wise_stacked(r"(", 0.9), "is not a regular expression"),
         (lambda: where.layer_wise(DEPTH, -0.9), "layer_wise: factor is -0.9"),
         (lambda: where.layer_wise(DEPTH, 0.9, others=np.nan), "others is nan"),
-        (lambda: where.layer_wise_stacked(".*", np.inf), "factor is inf"),
+        (
+            lambda: where.layer_wise_stacked(".*", np.inf),
+            "^layer_wise_stacked: factor is inf",
+        ),
+        (
+            lambda: inspect.unwrap(where.layer_wise)(DEPTH, abs),  # no types' own check
+            "factor is <built-in function abs>; it must be a number, not a schedule",
+        ),
     ],
 )
 def test_bad_layers_are_refused_at_once(make, words):
@@ -218,12 +296,18 @@ def test_bad_layers_are_refused_where_they_meet_parameters():
         resolve(where.layer_wise(r"block/(\d+)/.*", 0.9), NUMBERED)
     with pytest.raises(ValueError, match="captures 'head' in 'head/bias', which is no"):
         resolve(where.layer_wise(r"(.*)/bias", 0.9), {"head": LAYER})
+    with pytest.raises(ValueError, match="captures None in 'head/bias', which is no"):
+        resolve(where.layer_wise(r"(?:blocks/(\d+)|head)/.*", 0.9), NUMBERED)
     with pytest.raises(ValueError, match=r"'block/.*' matches no leaf"):
         resolve(where.layer_wise_stacked("block/.*", 0.9), PARAMS)
     with pytest.raises(ValueError, match="do not share a first axis: blocks/bias, blo"):
         resolve(where.layer_wise_stacked(".*", 0.9), PARAMS)
     with pytest.raises(ValueError, match="do not share a first axis: scalar"):
         resolve(where.layer_wise_stacked(".*", 0.9), {"scalar": jnp.ones(())})
+    with pytest.raises(
+        ValueError, match=r"axis: blocks/bias, head/bias, head/kernel\."
+    ):
+        resolve(where.layer_wise_stacked(".*", 0.9), HALF_HIDDEN)
 
 
 @pytest.mark.parametrize(

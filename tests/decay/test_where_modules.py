@@ -101,6 +101,11 @@ def test_a_leaf_in_no_listed_module_is_refused_without_a_default():
         resolve(rule({Linear: 1.0}, modules={"attn/out": Linear}), PARAMS)
 
 
+def test_a_hidden_leaf_needs_no_module():
+    hidden = PARAMS | {"norm": optax.MaskedNode(), "token": optax.MaskedNode()}
+    assert resolve(rule({Attention: 2.0}), hidden) == [2, 2, 2]
+
+
 def test_describe_names_the_module():
     table = where.describe(rule({Linear: 1.0}, 0.0), PARAMS).splitlines()
     assert table[2].endswith("1.0         in Linear 'attn/out'")
@@ -138,3 +143,5 @@ def test_a_rule_by_module_is_no_hyper_parameter():
     assert not callable(linear)
     assert linear == rule({Linear: 1.0}, 0.0)
     assert hash(linear) == hash(rule({Linear: 1.0}, 0.0))
+    plain = where.ByModule(tuple(MODULES.items()), ((Linear, 1.0),))
+    assert plain == rule({Linear: 1.0})

@@ -1,6 +1,8 @@
 """Trees that do not fit are refused in words that say where and why."""
 
 import dataclasses
+import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +27,12 @@ class State:
     norm: dict
 
 
+MAKE_IT = "make it from the parameters themselves, jax.tree.map(…, params)"
 MISFITS = {
     "missing": ({"body": 1.0}, "it has no entry for 'head', 'norm'"),
     "extra": (
-        {"body": 1.0, "head": 1.0, "norm": 1.0, "tail": 1.0},
-        "it has 'tail', which the parameters lack",
+        {"body": 1.0, "head": 1.0, "norm": 1.0, "tail": 1.0, "wing": 1.0},
+        "it has 'tail', 'wing', which the parameters lack",
     ),
     "misspelt": (
         {"body": 1.0, "haed": 1.0, "norm": 1.0},
@@ -39,19 +42,32 @@ MISFITS = {
         {"body": {"bias": 1.0}, "head": 1.0, "norm": 1.0},
         "at 'body' it has no entry for 'kernel'",
     ),
-    "list": ([1.0, 1.0, 1.0], "it is a list where the parameters are a dict"),
+    "list": (
+        [1.0, 1.0, 1.0],
+        f"it is a list where the parameters are a dict; {MAKE_IT}",
+    ),
     "none": (
         {"body": 1.0, "head": 1.0, "norm": None},
-        "at 'norm' it has None; write 0.0",
+        "at 'norm' it has None; write 0.0 for leaves to leave alone",
     ),
     "too deep": (
         {"body": {"bias": {"too": 1.0}, "kernel": 1.0}, "head": 1.0, "norm": 1.0},
         "at 'body/bias' it goes on, but the parameters have a leaf there",
     ),
-    "pattern": ({r".*/kernel": 1.0}, r"patterns go into wdjax.where.by_path"),
+    "too deep in a whole tree": (
+        jax.tree.map(lambda _: 1.0, PARAMS) | {"norm": {"scale": {"too": 1.0}}},
+        "at 'norm/scale' it goes on, but the parameters have a leaf there",
+    ),
+    "pattern": (
+        {"body": 1.0, "norm": 1.0, r".*/kernel": 1.0},
+        (
+            "it has no entry for 'head'; has '.*/kernel', which the parameters lack; "
+            "patterns go into wdjax.where.by_path({pattern: multiplier})"
+        ),
+    ),
     "state": (
         State(**PARAMS),
-        r"it is a State where the parameters are a dict; make it from the parameters",
+        f"it is a State where the parameters are a dict; {MAKE_IT}",
     ),
 }
 
@@ -60,17 +76,46 @@ MISFITS = {
 def test_a_tree_of_another_structure_is_refused_in_words(tree, words):
     with pytest.raises(ValueError, match="neither that of the parameters") as error:
         wdjax.decay_weights(0.1, where=tree).init(PARAMS)
-    assert words in str(error.value)
-    assert "The leaves of the parameters: body/bias, body/kernel" in str(error.value)
+    leaves = "The leaves of the parameters: body/bias, body/kernel"
+    assert f"nor a prefix of it: {words}. {leaves}" in str(error.value)
 
 
-def test_a_misfit_behind_a_hidden_subtree_is_still_found():
-    decay = wdjax.decay_weights(0.1, where={"body": 1.0, "haed": 1.0, "norm": 1.0})
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"body": 1.0, "haed": 1.0, "norm": 1.0}, "no entry for 'head'; has 'haed'"),
+        (
+            {"body": PARAMS["body"], "head": {"bias": 1.0}, "norm": 1.0},
+            "of it: at 'head' it has no entry for 'kernel'",
+        ),
+    ],
+    ids=["beside it", "further down"],
+)
+def test_a_misfit_behind_a_hidden_subtree_is_still_found(tree, words):
+    decay = wdjax.decay_weights(0.1, where=tree)
     both = optax.partition(
         {"a": decay, "b": optax.identity()}, {"body": "b", "head": "a", "norm": "a"}
     )
-    with pytest.raises(ValueError, match="no entry for 'head'; has 'haed'"):
+    with pytest.raises(ValueError, match=words):
         both.init(PARAMS)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Module:
+    """A module of another library than Flax, whose name is no leaf."""
+
+    w: Any
+    name: str = dataclasses.field(default="a", metadata={"static": True})
+
+
+def test_a_module_that_is_not_of_flax_may_be_a_tree_of_multipliers():
+    assert where.resolve(Module(0.5), Module(jnp.ones(2))) == [0.5]
+
+
+def test_a_difference_that_no_leaf_shows_is_told_in_the_words_of_jax():
+    with pytest.raises(ValueError, match=r"(?s)prefix of it: .*'b'"):
+        where.resolve(Module(0.5, "b"), Module(jnp.ones(2)))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +125,7 @@ def test_a_misfit_behind_a_hidden_subtree_is_still_found():
         ("matrix", "matrices"),
         ("except_norms", "except_norm_and_bias"),
         ("by-path", "by_path"),
+        ("no_bias", "except_norm_and_bias"),
         ("xyz", "matrices"),
     ],
 )
@@ -122,7 +168,13 @@ def test_an_nnx_state_of_other_parameters_is_explained():
 WHAT_PULLS_NOTHING = {
     "matrices": where.matrices,
     "except_norm_and_bias": where.except_norm_and_bias,
-    "complement(matrices)": where.complement(where.complement(where.matrices)),
+    "MinimumRank(rank=3)": where.MinimumRank(3),
+    "ExceptNames(leaf='bias|scale', anywhere='x')": where.ExceptNames(
+        "bias|scale", "x"
+    ),
+    "complement(complement(matrices))": where.complement(
+        where.complement(where.matrices)
+    ),
     r"stacked(matrices, {'.*': 1})": where.stacked(where.matrices, {".*": 1}),
 }
 
@@ -133,11 +185,9 @@ WHAT_PULLS_NOTHING = {
 def test_a_rule_that_pulls_no_leaf_is_refused_by_name(name, rule):
     params = {"a": {"bias": jnp.ones(3)}, "b": {"scale": jnp.ones(1)}}
     for make in (wdjax.add_l2, wdjax.decay_weights):
-        with pytest.raises(
-            ValueError, match="none of the leaves: a/bias, b/scale"
-        ) as e:
+        words = f"where: {name} pulls none of the leaves: a/bias, b/scale."
+        with pytest.raises(ValueError, match=re.escape(words)):
             make(0.1, where=rule).init(params)
-        assert name in str(e.value)
     assert "0.0" in where.describe(rule, params)  # which must not refuse
 
 
@@ -210,6 +260,10 @@ def test_a_complement_of_every_leaf_or_of_no_number_is_refused():
         where.complement({"body": -1.0})
     with pytest.raises(ValueError, match="complement: a multiplier is 'matrices'"):
         where.complement("matrices")
+    with pytest.raises(
+        ValueError, match=r"complement: a multiplier is <class .*ByPath"
+    ):
+        where.complement(where.ByPath)
 
 
 @pytest.mark.parametrize("number", [8, 9])

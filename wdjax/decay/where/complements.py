@@ -22,11 +22,8 @@ class Complement:
     def assign(self, leaves: list[Leaf]) -> list[Assignment]:
         """The rule's multipliers, complemented."""
         return [
-            Assignment(
-                0.0 if leaf.shape is None else complemented(assigned.multiplier),
-                f"not: {assigned.reason}",
-            )
-            for leaf, assigned in zip(leaves, self.rule.assign(leaves), strict=True)
+            Assignment(complemented(assigned.multiplier), f"not: {assigned.reason}")
+            for assigned in self.rule.assign(leaves)
         ]
 
 

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from wdjax import check
 from wdjax.decay.where.leaves import Leaf, heads, refuse_unmatched, shown
+from wdjax.decay.where.multipliers import known
 from wdjax.decay.where.paths import compiled
 from wdjax.decay.where.rules import Assignment
 from wdjax.types import ScalarLike
@@ -49,13 +49,13 @@ class LayerWise:
             return Assignment(self.others, "in no layer")
         after = len(layers) - 1 - layers.index(number)
         reason = f"layer {number}, {after} of {len(layers)} after it"
-        return Assignment(self.factor**after, reason)
+        return Assignment((1.0 * known(self.factor)) ** after, reason)
 
     def _number(self, leaf: Leaf) -> int | None:
         match = re.fullmatch(self.pattern, leaf.path)
         if match is None:
             return None
-        if not (match[1] or "").isdecimal():
+        if not (match[1] and match[1].isdecimal()):
             raise ValueError(
                 f"layer_wise: pattern {self.pattern!r} captures {match[1]!r} in "
                 f"{leaf.path!r}, which is no layer's number; capture it by (\\d+)."
@@ -120,9 +120,7 @@ class LayerWiseStacked:
             return Assignment(self.others, "in no layer")
         length, *rest = leaf.shape
         after = np.arange(length)[::-1]
-        powers = (jnp if not check.is_concrete(self.factor) else np).power(
-            1.0 * self.factor, after
-        )
+        powers = (1.0 * known(self.factor)) ** after
         return Assignment(
             powers.reshape((length, *(1 for _ in rest))),
             f"{length} layers along axis 0",

@@ -80,7 +80,7 @@ def _leaf(path: KeyPath, value: Any, boxes: set[KeyPath]) -> Leaf:
     name = "/".join(map(name_of, kept))
     if is_hidden(value):
         return Leaf(name, None, None)
-    return Leaf(name, tuple(jnp.shape(value)), jnp.result_type(value))
+    return Leaf(name, jnp.shape(value), jnp.result_type(value))
 
 
 def _boxes(paths: Iterable[KeyPath]) -> set[KeyPath]:

@@ -21,7 +21,7 @@ def check_multiplier(name: str, multiplier: Any) -> None:
     Raises:
         ValueError: it is something else, complex, negative or not finite.
     """
-    number = isinstance(multiplier, bool | int | float | np.generic | np.ndarray)
+    number = isinstance(multiplier, int | float | np.generic | np.ndarray)
     real = number or isinstance(multiplier, jax.Array)
     if not real or jnp.issubdtype(jnp.result_type(multiplier), jnp.complexfloating):
         raise ValueError(
@@ -41,13 +41,13 @@ def check_multiplier(name: str, multiplier: Any) -> None:
 
 
 def fitted(multiplier: Any, leaf: Leaf) -> Any:
-    """A multiplier that has no axes, or as many as its leaf.
+    """A multiplier that has no axes, or as many as its leaf; a hidden one's as it is.
 
     Raises:
         ValueError: it does not broadcast to the leaf.
     """
-    axes, shape = jnp.shape(multiplier), leaf.shape or ()
-    if not axes:
+    shape = leaf.shape
+    if shape is None or not (axes := jnp.shape(multiplier)):
         return multiplier
     try:
         fits = np.broadcast_shapes(axes, shape) == shape
@@ -59,7 +59,13 @@ def fitted(multiplier: Any, leaf: Leaf) -> Any:
             f"not broadcast to the leaf's {shape}; give a number, or an array of that "
             "shape with 1 for axes along which it is constant."
         )
-    return multiplier.reshape((1,) * (len(shape) - len(axes)) + axes)
+    return known(multiplier).reshape((1,) * (len(shape) - len(axes)) + axes)
+
+
+def known(value: Any) -> Any:
+    """A JAX array whose value is known as NumPy's: inside ``jit`` it stays known."""
+    concrete = isinstance(value, jax.Array) and check.is_concrete(value)
+    return np.asarray(value) if concrete else value
 
 
 def is_zero(multiplier: Any) -> bool:
@@ -82,7 +88,6 @@ def brief(multiplier: Any) -> str:
         return f"traced {shape}" if shape else "traced"
     if not shape:
         return f"{multiplier}"
-    entries = np.asarray(multiplier, np.float64)
-    if not entries.size:
+    if not multiplier.size:
         return f"[] {shape}"
-    return f"[{entries.min():g} … {entries.max():g}] {shape}"
+    return f"[{multiplier.min():g} … {multiplier.max():g}] {shape}"

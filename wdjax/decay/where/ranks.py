@@ -23,7 +23,7 @@ class MinimumRank:
         return [self._assign(leaf) for leaf in leaves]
 
     def _assign(self, leaf: Leaf) -> Assignment:
-        rank = 0 if leaf.shape is None else len(leaf.shape)
+        rank = len(leaf.shape or ())
         if rank >= self.rank:
             return Assignment(1.0, f"rank {rank} ≥ {self.rank}")
         return Assignment(0.0, f"rank {rank} < {self.rank}")
@@ -108,7 +108,7 @@ def stack_counts(axes: tuple[tuple[str, int], ...], leaves: list[Leaf]) -> list[
     """
     assigned = ByPath(axes, 0).assign(leaves)
     counts = [
-        0 if leaf.shape is None else int(count)
+        0 if leaf.shape is None else count
         for leaf, (count, *_) in zip(leaves, assigned, strict=True)
     ]
     for leaf, count in zip(leaves, counts, strict=True):

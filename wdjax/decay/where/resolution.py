@@ -43,19 +43,16 @@ def resolve(where: Where, params: PyTree) -> list[Any]:
             leaf at all, or a leaf that is pulled holds integers.
     """
     assigned = _assignments(where, params)
-    for leaf, (multiplier, *_) in assigned:
-        if leaf.shape is None or is_zero(multiplier):
-            continue
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+    seen = [(leaf, a.multiplier) for leaf, a in assigned if leaf.shape is not None]
+    for leaf, multiplier in seen:
+        if not (is_zero(multiplier) or jnp.issubdtype(leaf.dtype, jnp.inexact)):
             raise ValueError(
                 f"where: leaf {leaf.path!r} has dtype {leaf.dtype} and cannot be "
                 "decayed; give it the multiplier 0, or keep it out of the parameters."
             )
     if isinstance(where, Rule):
         _refuse_nothing(where, assigned)
-    return [
-        assignment.multiplier for leaf, assignment in assigned if leaf.shape is not None
-    ]
+    return [multiplier for _, multiplier in seen]
 
 
 def stack_axes(stacked: Mapping[str, int] | None, params: PyTree) -> list[int]:
@@ -127,14 +124,9 @@ def _assignments(where: Where, params: PyTree) -> list[tuple[Leaf, Assignment]]:
     else:
         assigned = [Assignment(m, "tree") for m in spread(where, params, leaves)]
     return [
-        (leaf, a if leaf.shape is None else _fitted(a, leaf))
+        (leaf, a._replace(multiplier=multipliers.fitted(a.multiplier, leaf)))
         for leaf, a in zip(leaves, assigned, strict=True)
     ]
-
-
-def _fitted(assignment: Assignment, leaf: Leaf) -> Assignment:
-    fitted = multipliers.fitted(assignment.multiplier, leaf)
-    return assignment._replace(multiplier=fitted)
 
 
 def _refuse_nothing(rule: Rule, assigned: list[tuple[Leaf, Assignment]]) -> None:
@@ -151,7 +143,7 @@ def _refuse_nothing(rule: Rule, assigned: list[tuple[Leaf, Assignment]]) -> None
 
 
 def _no_strings(name: str) -> str:
-    close = difflib.get_close_matches(name, RULES, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(name, RULES, cutoff=0.4)
     rule = close[0] if close else RULES[0]
     return (
         f"where is the string {name!r}; give the rule itself, such as "

@@ -58,10 +58,8 @@ def _is_flax_module(tree: Any) -> bool:
 def _flatten_up_to(tree: PyTree, structure: Any, params: PyTree) -> list[Any]:
     try:
         full = jax.tree.map(
-            lambda m, below: jax.tree.map(lambda _: m, below, is_leaf=is_hidden),
-            tree,
-            params,
-        )  # `tree` is a prefix of the parameters
+            lambda m, below: jax.tree.map(lambda _: m, below), tree, params
+        )  # `tree` is a prefix of the parameters; hidden subtrees stay as they are
     except (ValueError, TypeError):
         if not any(map(is_hidden, jax.tree.leaves(params, is_leaf=is_hidden))):
             raise

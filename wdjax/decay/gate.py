@@ -59,7 +59,7 @@ class Cautious:
         del t, leaf
         # Signs, as a product underflows: 1e-25 · 1e-25 is 0 in float32.
         towards = jnp.sign(step) == -jnp.sign(x)
-        return jnp.where(step == 0, self.ties, towards).astype(x.dtype)
+        return jnp.where(step == 0, self.ties, towards)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Stochastic:
         key = jax.random.fold_in(key, leaf)
         # p in x's dtype, at least float32: a narrow p would draw from a coarse grid.
         p = jnp.asarray(self.probability).astype(x.dtype)
-        return jax.random.bernoulli(key, p, x.shape).astype(x.dtype) / p
+        return jax.random.bernoulli(key, p, x.shape) / p
 
 
 always = Always()

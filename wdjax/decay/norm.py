@@ -29,7 +29,7 @@ from wdjax.decay import where as where_
 from wdjax.decay.bound import Bound
 from wdjax.decay.gate import always
 from wdjax.decay.pull import quadratic
-from wdjax.decay.schedule import at
+from wdjax.decay.schedule import at, increment
 from wdjax.decay.target import InitialNorm, Norm, initial_norm
 from wdjax.types import ScalarOrSchedule
 
@@ -111,7 +111,7 @@ def constrain_norm(
         updates: PyTree, state: Any, params: PyTree | None = None
     ) -> tuple[PyTree, ConstraintState]:
         c = at(multiplier_rate, state.step)
-        step = jnp.asarray(optax.safe_increment(state.step))
+        step = increment(state.step)
 
         def constrain(u: Any, theta: Any, multiplier: Any, memory: Any) -> Any:
             return _constrained(u, theta, multiplier, memory, (bound, c, step))
@@ -154,7 +154,7 @@ def hold_norm(
         Find Them II: Hyperball Optimization*, 2026; :func:`~wdjax.hyperball` is both.
     """
     check_sphere("hold_norm", target)
-    axes = combine.axes("after", quadratic, target, always, where)
+    axes = combine.Axes(quadratic, target, always, where)
     return place.put(place.after, 1.0, axes, caller="hold_norm")
 
 
@@ -169,7 +169,7 @@ def _constrained(
     kappa = bound.level(memory)
     excess = jnp.where(jnp.isinf(kappa), 0, value - kappa)  # λ + c·(R − κ)
     multiplier = jnp.clip(multiplier + c * excess, 0, 0.5).astype(multiplier.dtype)
-    shrunk = u_ - 2 * multiplier.astype(p.dtype) * p  # (1 − 2λ)p − θ
+    shrunk = u_ - 2 * multiplier * p  # (1 − 2λ)p − θ
     return shrunk.astype(u.dtype), multiplier, bound.refresh(memory, value, step)
 
 

@@ -13,7 +13,7 @@ Every number may be traced; one that is known now and senseless is refused.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -128,7 +128,7 @@ def normalised_by_batch(
 
 
 def normalised_with_restarts(
-    weight_decay: ScalarOrSchedule, cosine_kwargs: Sequence[Mapping[str, Any]]
+    weight_decay: ScalarOrSchedule, cosine_kwargs: Sequence[dict[str, Any]]
 ) -> Schedule:
     r"""The decay rate that belongs to ``optax.sgdr_schedule(cosine_kwargs)``.
 
@@ -161,10 +161,10 @@ def normalised_with_restarts(
     for i, peak in enumerate(peaks):
         check.positive(f"cosine_kwargs[{i}]['peak_value']", peak)
     lam = normalised(weight_decay, lengths)
-    alpha = optax.sgdr_schedule([dict(restart) for restart in cosine_kwargs])
+    alpha = optax.sgdr_schedule(cosine_kwargs)
 
     def rate(t: Any) -> Any:
-        eta = widened(alpha(t)) / widened(peaks)[_restart(lengths, t)]
+        eta = alpha(t) / widened(peaks)[_restart(lengths, t)]
         return at(lam, t) * eta
 
     return rate
@@ -319,7 +319,7 @@ def _restart(lengths: Sequence[Any], t: Any) -> Any:
     """The number of the restart that step ``t`` lies in."""
     starts = jnp.cumsum(jnp.asarray(lengths))[:-1]
     # A boundary belongs to what it begins. Optax tests t < boundary likewise.
-    return jnp.searchsorted(starts, jnp.asarray(t), side="right", method="compare_all")
+    return jnp.searchsorted(starts, t, side="right", method="compare_all")
 
 
 def _check_at_least_one(name: str, value: Any) -> None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
 
 from wdjax.types import ScalarOrSchedule
 
@@ -17,6 +19,11 @@ def widened(value: Any) -> Any:
 
     Optax's schedules are float32 also under x64, or may be bfloat16.
     """
-    if value is None or isinstance(value, int | float):
+    if isinstance(value, int | float):
         return value
     return jnp.asarray(value, dtype=float)
+
+
+def increment(step: Int[Array, ""]) -> Int[Array, ""]:
+    """The next step count; the largest is its own next."""
+    return jnp.asarray(optax.safe_increment(step))

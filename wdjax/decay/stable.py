@@ -23,7 +23,7 @@ from wdjax.decay import where as where_
 from wdjax.decay.decoupled import decay_weights
 from wdjax.decay.gate import always
 from wdjax.decay.pull import quadratic
-from wdjax.decay.schedule import at
+from wdjax.decay.schedule import at, increment
 from wdjax.decay.target import origin
 from wdjax.types import ScalarLike, ScalarOrSchedule
 
@@ -95,27 +95,25 @@ def with_stable_weight_decay(
     check.non_negative("decay_rate", decay_rate)
     check.below_one("b2", b2)
     inner = optax.with_extra_args_support(optimizer)
-    axes = combine.axes("decoupled", quadratic, origin, always, where)
+    axes = combine.Axes(quadratic, origin, always, where)
     name = "with_stable_weight_decay"
 
     def init(params: PyTree) -> Any:
         # A schedule would bring a count of its own; the ledger asks for 0 or not 0.
         unscaled = 1.0 if callable(decay_rate) else decay_rate
         decay = place.put(place.decoupled, unscaled, axes, caller=name)
-        zero = jnp.zeros((), dtype=float)
-        step = jnp.zeros((), jnp.int32)
-        return StableState(inner.init(params), decay.init(params), zero, step)
+        v, step = jnp.zeros(()), jnp.zeros((), jnp.int32)
+        return StableState(inner.init(params), decay.init(params), v, step)
 
     def update(
         updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any
     ) -> tuple[PyTree, Any]:
         v = b2 * state.v + (1 - b2) * _mean_square(updates)
-        step = jnp.asarray(optax.safe_increment(state.step))
+        step = increment(state.step)
         delta = _over_norm(at(decay_rate, state.step), v / (1 - b2**step))
         decay = place.put(place.decoupled, delta, axes, caller=name)
         updates, inner_state = inner.update(updates, state.inner, params, **extra)
         updates, decay_state = decay.update(updates, state.decay, params)
-        v = jnp.asarray(v).astype(state.v.dtype)
         return updates, StableState(inner_state, decay_state, v, step)
 
     stable = optax.GradientTransformationExtraArgs(init, update)
@@ -213,12 +211,9 @@ def _mean_square(gradients: PyTree) -> Any:
     # Without the barrier XLA writes out the squares, to share them with Adam's.
     apart = jax.lax.optimization_barrier(leaves)
     sums = (layers.square_sum(g, range(g.ndim)).sum() for g in apart)
-    return sum(sums, start=jnp.zeros(())) / max(sum(g.size for g in leaves), 1)
+    return sum(sums) / max(sum(g.size for g in leaves), 1)
 
 
 def _over_norm(rate: Any, v: Any) -> Any:
     """min(rate/√v, 1), and 0 where v is."""
-    seen = v > 0
-    return jnp.where(
-        seen, jnp.minimum(rate / jnp.sqrt(jnp.where(seen, v, 1.0)), 1.0), 0.0
-    )
+    return jnp.minimum(layers.over(jnp.asarray(rate), layers.root(v)), 1.0)

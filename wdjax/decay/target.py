@@ -315,8 +315,8 @@ def _copy(theta: Any) -> Array:
 
 
 def _copy_widened(theta: Any) -> Array:
-    theta = jnp.asarray(theta)
-    return jnp.array(theta, jnp.promote_types(theta.dtype, jnp.float32), copy=True)
+    dtype = jnp.promote_types(jnp.result_type(theta), jnp.float32)
+    return jnp.array(theta, dtype, copy=True)
 
 
 def _points(tree: PyTree) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from wdjax import check
 from wdjax.decay import layers
 from wdjax.decay import where as where_
 from wdjax.decay.norm import START, check_sphere, hold_norm
-from wdjax.decay.schedule import at
+from wdjax.decay.schedule import at, increment
 from wdjax.decay.target import InitialNorm, Norm
 from wdjax.types import ScalarLike, ScalarOrSchedule
 
@@ -152,7 +152,7 @@ def _whole(u: Array, theta: Array, axes: list[int]) -> Array:
 
 def _tangent(u: Array, theta: Array, axes: list[int]) -> Array:
     """U − ⟨u,θ⟩/‖θ‖² θ."""
-    inner = jnp.sum(jnp.real(u * jnp.conj(theta)), axis=tuple(axes), keepdims=True)
+    inner = jnp.sum(jnp.real(u * jnp.conj(theta)), axis=axes, keepdims=True)
     return u - layers.over(inner, layers.square_sum(theta, axes)) * theta
 
 
@@ -170,7 +170,7 @@ def _turn(
         updates: PyTree, state: Any, params: PyTree | None = None
     ) -> tuple[PyTree, RotationState]:
         eta = at(length.rotation, state.step)
-        step = jnp.asarray(optax.safe_increment(state.step))
+        step = increment(state.step)
 
         def turn(u: Any, theta: Any, square: Any) -> Any:
             return _turned(u, theta, square, (length, eta, step))

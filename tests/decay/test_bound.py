@@ -232,3 +232,45 @@ def test_under_multi_steps_a_step_is_an_applied_step():
     for leaf in ("w", "v"):
         # `MultiSteps` accumulates in float32.
         np.testing.assert_allclose(walked[leaf][1::2], alone[leaf], rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [bound.warm_start, bound.inflection])
+def test_members_may_look_at_steps_of_their_own(make):
+    def run(steps):
+        return path(norm.constrain_norm(make(steps), multiplier_rate=0.02))[0]
+
+    counts = jnp.array([2, 3])
+    together = jax.vmap(run)(counts)
+    for i, steps in enumerate((2, 3)):
+        member = jax.tree.map(lambda x, i=i: x[i], together)
+        chex.assert_trees_all_close(member, run(steps), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [
+        (bound.warm_start(2), [1.0, 0.0, 5.0]),
+        # Looked at in every step; R falls by 1, 1, 1, and in the fourth by 2 to 0.
+        (bound.inflection(1), [4.0, 3.0, 2.0, 0.0, 5.0]),
+    ],
+    ids=["warm_start", "inflection"],
+)
+def test_a_layer_that_is_zero_where_its_bound_is_set_gets_none(rule, values):
+    memory = rule.init(jnp.array(5.0))
+    for t, value in enumerate(values, start=1):
+        memory = rule.refresh(memory, jnp.array(value), jnp.array(t))
+    assert rule.level(memory) == np.inf
+
+
+def test_the_start_is_the_bound_and_growth_is_looked_at_every_200_steps_by_default():
+    assert bound.from_start() == bound.from_start(1.0)
+    assert bound.inflection() == bound.inflection(200)
+
+
+def test_the_multiplier_grows_by_the_whole_excess_by_default():
+    """R − κ = 0.2 in the first step: λ = 0.2 and θ = (1 − 0.4)p."""
+    theta = {"w": jnp.full((2, 2), np.sqrt(1.2))}
+    optimizer = norm.constrain_norm(bound.fixed(1.0))
+    walked, state = path(optimizer, theta, {"w": jnp.zeros((1, 2, 2))})
+    np.testing.assert_allclose(state.multiplier["w"], [[0.2]], rtol=1e-14)
+    np.testing.assert_allclose(walked["w"][0], 0.6 * theta["w"], rtol=1e-14)

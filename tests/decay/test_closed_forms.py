@@ -35,18 +35,18 @@ def by_convention(convention):
     )
 
 
-SGDR = optax.sgdr_schedule(
-    [
-        {
-            "init_value": ALPHA,
-            "peak_value": ALPHA,
-            "warmup_steps": 0,
-            "decay_steps": n,
-            "end_value": 0.0,
-        }
-        for n in (3, 6)
-    ]
-)
+# Warm-ups to a level that stays, in binary fractions: exact in Optax's float32.
+CYCLES = [
+    {
+        "init_value": 0.0,
+        "peak_value": peak,
+        "warmup_steps": warm_up,
+        "decay_steps": length,
+        "end_value": peak,
+    }
+    for peak, warm_up, length in ((0.5, 2, 3), (0.25, 4, 6))
+]
+WARM_UPS = np.array([0, 0.5, 1, 0, 0.25, 0.5, 0.75, 1, 1])
 RATES = {
     "number": (0.15, np.full(STEPS, 0.15)),
     "array": (jnp.array(0.15), np.full(STEPS, 0.15)),
@@ -59,6 +59,30 @@ RATES = {
     ),
     "CORRECTED": (by_convention(wdjax.CORRECTED), LAM * ALPHA * ETA**2),
     "SQUARED": (by_convention(wdjax.SQUARED), LAM * ALPHA**2 * ETA**2),
+    "normalised": (wdjax.rate.normalised(0.5, STEPS), np.full(STEPS, 0.5 / 3)),
+    "normalised per restart": (
+        wdjax.rate.normalised(0.5, [3, 6], table(RESTARTS)),
+        0.5 / np.sqrt(LENGTHS) * RESTARTS,
+    ),
+    "normalised by batch": (
+        wdjax.rate.normalised_by_batch(0.5, 8, 36, 2, table(ETA)),
+        0.5 * np.sqrt(8 / (36 * 2)) * ETA,
+    ),
+    "normalised with restarts": (
+        wdjax.rate.normalised_with_restarts(0.5, CYCLES),
+        0.5 / np.sqrt(LENGTHS) * WARM_UPS,
+    ),
+    "timescale": (wdjax.rate.from_timescale(7.0), np.full(STEPS, 1 / 7)),
+    "timescale in samples": (
+        wdjax.rate.from_timescale_in_samples(56.0, 8, table(ETA)),
+        8 / 56 * ETA,
+    ),
+    "timescale in epochs": (
+        wdjax.rate.from_timescale_in_epochs(2.0, 28, 8, table(ETA)),
+        8 / (28 * 2.0) * ETA,
+    ),
+    "early": (wdjax.rate.early(table(0.3 * 0.8**T), 4), 0.3 * 0.8**T * (T < 4)),
+    "late": (wdjax.rate.late(0.15, 4), 0.15 * (T >= 4)),
 }
 WHERES = {
     "all": (None, (1.0, 1.0, 1.0)),

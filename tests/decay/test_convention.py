@@ -133,6 +133,16 @@ def test_an_integer_peak_is_a_number_like_any_other():
     assert delta == pytest.approx(LAM / 4, rel=1e-14)
 
 
+def test_without_a_learning_rate_in_it_the_rate_is_known_before_the_run():
+    """So that a senseless λ is refused also where α is traced."""
+
+    def init(alpha):
+        return wdjax.adamw(alpha, 1.5, convention=wdjax.CONSTANT).init(jnp.ones(2))
+
+    with pytest.raises(ValueError, match=r"is 1\.5; .*at most 1"):
+        jax.eval_shape(init, 0.1)
+
+
 @pytest.mark.parametrize("convention", NEEDS_PEAK)
 def test_a_schedule_without_its_peak_asks_for_it_by_name(convention):
     with pytest.raises(ValueError, match=r"needs its peak: give peak_learning_rate="):

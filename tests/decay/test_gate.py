@@ -119,6 +119,14 @@ def test_cautious_remembers_nothing():
     assert jax.tree.leaves(state) == []
 
 
+@pytest.mark.parametrize("make", [np.bool_, np.array, jnp.array])
+def test_ties_may_be_a_bool_of_any_library(make):
+    for ties in (True, False):
+        made = inspect.unwrap(gate.cautious)(ties=make(ties))
+        u = once(wdjax.decay_weights(DELTA, gate=made), jnp.zeros(1), jnp.ones(1))
+        np.testing.assert_array_equal(u, [-DELTA if ties else 0.0])
+
+
 def test_ties_may_be_traced():
     def pulled(ties):
         decay = wdjax.decay_weights(DELTA, gate=gate.cautious(ties=ties))
@@ -175,6 +183,28 @@ def test_draws_differ_between_entries_steps_leaves_and_seeds():
     for other in (*others, jnp.roll(first, 1)):
         agreement = np.mean(first == other) - 0.5
         assert abs(agreement) < 3.5 * 0.5 / np.sqrt(N)
+
+
+def draws(probability, *seed):
+    """One step's openings of 64 entries in float32."""
+    drawing = inspect.unwrap(gate.stochastic)(probability, *seed)
+    return drawing.opening(jnp.zeros(64), jnp.ones(64, jnp.float32), 0, 0)
+
+
+@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float32, jnp.float64])
+def test_draws_do_not_depend_on_how_the_probability_is_stored(kind):
+    stored = draws(jnp.array(0.25, kind))
+    assert stored.dtype == jnp.float32
+    np.testing.assert_array_equal(stored, draws(0.25))
+
+
+@pytest.mark.parametrize("three", [np.int32(3), np.array(3), jnp.array(3)], ids=type)
+def test_an_integer_of_any_library_is_a_seed(three):
+    np.testing.assert_array_equal(draws(0.5, three), draws(0.5, 3))
+
+
+def test_the_seed_is_0_by_default():
+    assert gate.stochastic(0.5) == gate.stochastic(0.5, 0)
 
 
 def test_each_leaf_has_draws_of_its_own():

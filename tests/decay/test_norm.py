@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import wdjax
-from wdjax.decay import bound, norm, target
+from wdjax.decay import bound, ledger, norm, target
 
 STEPS = 40
 RNG = np.random.default_rng(0)
@@ -42,6 +42,19 @@ CONTROLS["hyperball"] = lambda stacked=None, **kw: wdjax.hyperball(
     0.1, target=target.initial_norm(stacked=stacked), **kw
 )
 controls = pytest.mark.parametrize("make", CONTROLS.values(), ids=CONTROLS)
+# As a sweep gives them: arrays of float64, beside narrower weights.
+ONE = jnp.ones(())
+WIDE = {
+    "from_start": norm.constrain_norm(
+        bound.from_start(1.5 * ONE), multiplier_rate=0.1 * ONE
+    ),
+    "warm_start": norm.constrain_norm(bound.warm_start(2 * ONE)),
+    "hold_norm": norm.hold_norm(target.initial_norm(2.0 * ONE)),
+    "rotate_weights": wdjax.rotate_weights(
+        0.1 * ONE, smoothing=0.9 * ONE, target=target.norm(2.0 * ONE)
+    ),
+    "hyperball": wdjax.hyperball(0.1 * ONE),
+}
 
 
 def path(optimizer, params=PARAMS, kicks=KICKS):
@@ -187,6 +200,18 @@ def test_narrow_weights_keep_their_dtype_and_wide_memories(make, dtype):
     chex.assert_trees_all_close(got, exact, rtol=eps, atol=eps / 2)
 
 
+@pytest.mark.parametrize("kind", [jnp.bfloat16, float], ids=["narrow", "wide"])
+@pytest.mark.parametrize("optimizer", WIDE.values(), ids=WIDE)
+def test_no_setting_and_no_update_widens_what_a_loop_carries(optimizer, kind):
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    kicks = jax.tree.map(lambda k: k[:4].astype(kind), KICKS)
+    walked, state = path(optimizer, params, kicks)  # a scan refuses another dtype
+    chex.assert_trees_all_equal_dtypes(walked, params)
+    memories = [x for x in jax.tree.leaves(state) if x.ndim]
+    assert memories
+    assert all(x.dtype == jnp.float32 for x in memories)
+
+
 def test_a_norm_held_in_bfloat16_does_not_drift():
     params = {"w": PARAMS["w"].astype(jnp.bfloat16)}
     kicks = {"w": KICKS["w"].astype(jnp.bfloat16)}
@@ -245,6 +270,32 @@ def test_state_survives_donation_maps_and_missing_updates(make):
     assert frozen["w"] is None
 
 
+@pytest.mark.parametrize("make", [wdjax.rotate_weights, wdjax.hyperball])
+def test_what_is_not_turned_is_not_held_either(make):
+    """Against the default, which takes both matrices and no bias."""
+    walked, _ = path(make(0.1, where={"w": 0, "v": 1, "b": 1}))
+    np.testing.assert_array_equal(walked["w"], path(optax.identity())[0]["w"])
+    for leaf in ("v", "b"):
+        radius = np.linalg.norm(PARAMS[leaf])
+        np.testing.assert_allclose(lengths(walked[leaf]), radius, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        ("constrain_norm", norm.constrain_norm(bound.fixed(1.0))),
+        ("hold_norm", norm.hold_norm()),
+    ],
+)
+def test_a_control_notes_its_name_and_leaves_and_is_no_match_for_l2(name, optimizer):
+    with ledger.collect() as entries:
+        optimizer.init(PARAMS)
+    assert entries == [ledger.Entry(name, ("v", "w"))]
+    both = wdjax.with_l2(optax.chain(optax.sgd(0.1), optimizer), 0.1)
+    with pytest.warns(wdjax.DecayWarning, match=r"both act on v, w\."):
+        both.init(PARAMS)
+
+
 @controls
 def test_only_controlled_leaves_are_remembered(make):
     """Biases, which start at zero, are no matrices: nothing is held or stored."""
@@ -255,10 +306,15 @@ def test_only_controlled_leaves_are_remembered(make):
     assert not any(x.ndim == 1 for x in per_leaf)  # the bias's rank
 
 
-@controls
-def test_missing_params_are_asked_for_by_name(make):
+NAMES = ["constrain_norm"] * 2 + ["hold_norm", "rotate_weights", "hyperball"]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), list(zip(CONTROLS.values(), NAMES, strict=True)), ids=CONTROLS
+)
+def test_missing_params_are_asked_for_by_name(make, name):
     optimizer = make()
-    with pytest.raises(ValueError, match="needs the parameters: call"):
+    with pytest.raises(ValueError, match=f"^{name} needs the parameters: call"):
         optimizer.update(PARAMS, optimizer.init(PARAMS))
 
 
@@ -309,6 +365,8 @@ def test_choices_of_another_kind_are_refused():
 def test_a_class_is_no_bound_and_a_sphere_is_asked_for_by_name():
     with pytest.raises(ValueError, match="bound is <class"):
         unwrap(norm.constrain_norm)(bound.Fixed)
+    with pytest.raises(ValueError, match=r"^hold_norm: target is Origin"):
+        unwrap(norm.hold_norm)(wdjax.target.origin)
     for make in (wdjax.rotate_weights, wdjax.hyperball):
         with pytest.raises(ValueError, match=f"^{make.__name__}: target is Origin"):
             unwrap(make)(0.1, target=wdjax.target.origin)

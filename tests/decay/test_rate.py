@@ -92,6 +92,18 @@ def test_a_schedule_takes_traced_and_batched_steps(delta, by_hand):
     np.testing.assert_allclose(delta(jnp.asarray(TIMES)), by_hand, atol=1e-16)
 
 
+@pytest.mark.parametrize(
+    "narrow", [jnp.bfloat16, jnp.float32], ids=lambda d: d.__name__
+)
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_product_of_narrow_factors_is_formed_in_float64(narrow, scheduled):
+    a, b = jnp.array(0.3, narrow), jnp.array(0.7, narrow)
+    delta = rate.product((lambda t: a) if scheduled else a, b)
+    delta = delta(0) if callable(delta) else delta
+    assert delta.dtype == jnp.float64
+    assert float(delta) == float(a) * float(b)
+
+
 def test_normalised_takes_the_root_of_the_batch():
     """Four times the batch doubles the decay: a linear rule would make it fourfold."""
     one = rate.normalised_by_batch(0.3, 8, 1000, 5)
@@ -119,6 +131,8 @@ def test_restarts_follow_sgdr_schedule_step_by_step():
     delta = over_time(rate.normalised_with_restarts(0.3, CYCLES))
     # Optax's schedule in both; the rest is a root and two quotients.
     np.testing.assert_allclose(delta, 0.3 / np.sqrt(length) * alpha / peak, rtol=1e-14)
+    traced = jax.jit(jax.vmap(rate.normalised_with_restarts(0.3, CYCLES)))(TIMES)
+    np.testing.assert_allclose(traced, delta, rtol=1e-6)  # Optax's float32, compiled
     for start, warm_up, size in ((0, 2, 5), (5, 0, 10), (15, 1, 3)):
         top = delta[start + warm_up]  # η_t is 1 at each restart's peak
         assert top == pytest.approx(0.3 / math.sqrt(size), rel=1e-6)
@@ -236,6 +250,14 @@ BAD = {
     "negative one": (lambda: rate.normalised(0.1, [-5]), r"steps\[0\] is -5; it must"),
     "multiplier": (lambda: rate.normalised(0.1, 10, -1.0), "multiplier is -1; it must"),
     "batch": (lambda: rate.normalised_by_batch(0.1, 0, 9, 9), "batch_size is 0; it"),
+    "no examples": (
+        lambda: rate.normalised_by_batch(0.1, 9, 0, 9),
+        "examples is 0; it must be larger",
+    ),
+    "no epochs": (
+        lambda: rate.normalised_by_batch(0.1, 9, 9, 0),
+        "epochs is 0; it must be larger",
+    ),
     "budget": (
         lambda: rate.normalised_by_batch(0.1, 100, 10, 1),
         r"examples · epochs / batch_size is 0\.1; .*at least 1",
@@ -250,9 +272,23 @@ BAD = {
         lambda: rate.from_timescale_in_samples(16, 32),
         r"samples / batch_size is 0\.5; .*at least 1",
     ),
+    "no samples": (
+        lambda: rate.from_timescale_in_samples(0, 32),
+        "samples is 0; it must be larger",
+    ),
+    "no batch": (
+        lambda: rate.from_timescale_in_samples(16, 0),
+        "batch_size is 0; it must be larger",
+    ),
     "epochs": (lambda: rate.from_timescale_in_epochs(0.0, 9, 3), "epochs is 0; it"),
+    "empty epochs": (
+        lambda: rate.from_timescale_in_epochs(2.0, 0, 3),
+        "examples is 0; it must be larger",
+    ),
     "early": (lambda: rate.early(0.1, -1), "steps is -1; it must be finite"),
-    "late": (lambda: rate.late(-0.1, 1), r"decay_rate is -0\.1; it must be finite"),
+    "early rate": (lambda: rate.early(-0.1, 1), r"decay_rate is -0\.1; it must be"),
+    "late": (lambda: rate.late(0.1, -1), "steps is -1; it must be finite"),
+    "late rate": (lambda: rate.late(-0.1, 1), r"decay_rate is -0\.1; it must be"),
 }
 
 

@@ -335,6 +335,50 @@ def test_missing_params_are_asked_for(name):
         optimizer.update(PARAMS_J, optimizer.init(PARAMS_J))
 
 
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        (
+            "with_stable_weight_decay",
+            wdjax.with_stable_weight_decay(optax.sgd(0.1), 0.1),
+        ),
+        ("with_corrected_weight_decay", corrected(optax.sgd(0.1))),
+    ],
+)
+def test_missing_params_are_asked_for_in_the_name_of_the_wrapper(name, optimizer):
+    with pytest.raises(ValueError, match=f"^{name} needs the parameters: call"):
+        optimizer.update(PARAMS_J, optimizer.init(PARAMS_J))
+
+
+def test_extra_arguments_may_arrive_whether_the_optimizer_takes_them_or_not():
+    zeros = jax.tree.map(jnp.zeros_like, PARAMS_J)
+
+    def halve(updates, state, params=None, *, value):
+        del updates, params
+        return jax.tree.map(lambda z: z - value / 2, zeros), state
+
+    takes = optax.GradientTransformationExtraArgs(optax.init_empty_state, halve)
+    for optimizer, moved in ((takes, -4.0), (optax.set_to_zero(), 0.0)):
+        stable = wdjax.with_stable_weight_decay(optimizer, 0.0)
+        u, _ = stable.update(zeros, stable.init(PARAMS_J), PARAMS_J, value=8.0)
+        np.testing.assert_array_equal(u["b"], [moved])
+
+
+def test_a_python_number_is_a_gradient():
+    """One entry of size 4: δ = 0.02/4."""
+    optimizer = wdjax.with_stable_weight_decay(optax.set_to_zero(), 0.02)
+    u, _ = optimizer.update(4.0, optimizer.init(3.0), 3.0)
+    np.testing.assert_allclose(u, -0.02 / 4 * 3.0, rtol=1e-14)
+
+
+def test_a_rate_of_zero_is_no_second_pull_but_a_schedule_may_rise():
+    penalised = wdjax.with_l2(optax.sgd(0.1), 0.1)
+    wdjax.with_stable_weight_decay(penalised, 0.0).init(PARAMS_J)
+    rising = wdjax.with_stable_weight_decay(penalised, lambda t: 0.1 * t)
+    with pytest.warns(wdjax.DecayWarning, match="L2 and weight decay both act"):
+        rising.init(PARAMS_J)
+
+
 def test_a_second_pull_on_a_leaf_is_warned_of():
     penalised = wdjax.with_l2(optax.sgd(0.1), 0.1)
     for make in (
@@ -349,6 +393,10 @@ def test_a_second_pull_on_a_leaf_is_warned_of():
 
 BAD = {
     "b2": (lambda: wdjax.adams(0.1, 0.1, b2=1.0), "b2 is 1; .*below 1"),
+    "b2 of the wrapper": (
+        lambda: wdjax.with_stable_weight_decay(optax.sgd(0.1), 0.1, b2=1.0),
+        "^b2 is 1; .*below 1",
+    ),
     "momentum": (
         lambda: wdjax.sgds(0.1, 0.1, momentum=1.5),
         r"momentum is 1\.5; .*below 1",

@@ -259,8 +259,12 @@ def test_complex_weights_are_pulled_along_themselves():
 
 @pytest.mark.parametrize("bad", [-0.1, float("nan"), float("inf")])
 def test_bad_numbers_are_refused(bad):
-    for make in (target.average, target.norm, target.initial_norm):
-        with pytest.raises(ValueError, match=f"target.{make.__name__}: .* must be fin"):
+    for make, name in (
+        (target.average, "target.average: decay"),
+        (target.norm, "target.norm: radius"),
+        (target.initial_norm, "target.initial_norm: factor"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} is .*; it must be finite"):
             make(bad)
 
 

@@ -68,6 +68,25 @@ def test_narrow_weights_are_pulled_in_float32_and_rounded_once(aim, dtype):
     )
 
 
+@pytest.mark.parametrize(
+    "aim",
+    [
+        target.average(0.9 * jnp.ones(())),
+        target.norm(3.0 * jnp.ones(())),
+        target.initial_norm(2.0 * jnp.ones(())),
+    ],
+    ids=lambda aim: type(aim).__name__,
+)
+def test_a_wide_setting_does_not_widen_the_memory(aim):
+    """As a sweep would give it: an array of float64, beside bfloat16 weights."""
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    decay = wdjax.decay_weights(0.3, target=aim)
+    state = decay.init(params)
+    _, new = decay.update(params, state, jax.tree.map(lambda p: 2 * p, params))
+    for memory in (state.target, new.target):
+        assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(memory))
+
+
 def test_a_float16_norm_does_not_overflow():
     theta = jnp.full(4, 300.0, jnp.float16)  # 300² is beyond float16
     decay = wdjax.decay_weights(0.5, target=target.norm(300.0))
@@ -130,6 +149,13 @@ def test_whole_hidden_subtrees_are_skipped():
     updates, _ = masked.update(zeros_like(params), masked.init(params), params)
     np.testing.assert_array_equal(updates["head"], -0.5 * np.ones(3))
     np.testing.assert_array_equal(updates["body"]["k"], np.zeros(2))
+
+
+def test_where_everything_is_hidden_no_point_is_in_excess():
+    decay = wdjax.decay_weights(0.5, target=target.towards(POINT))
+    masked = optax.masked(decay, False)
+    updates, _ = masked.update(POINT, masked.init(PARAMS), PARAMS)
+    chex.assert_trees_all_equal(updates, POINT)
 
 
 SCALED = {

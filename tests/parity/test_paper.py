@@ -131,7 +131,8 @@ def test_adamwr_normalises_decay_by_the_current_restart():
     """
     eta, lam = MULTIPLIERS["warm restarts"], 0.1 / np.sqrt(T_I)
     assert len(set(lam)) == 3
-    ours = optimizers.adamw(table(ALPHA * eta), table(lam), **ADAM, **PAPER)
+    normalised = wdjax.rate.normalised(0.1, [8, 16, 32])
+    ours = optimizers.adamw(table(ALPHA * eta), normalised, **ADAM, **PAPER)
     assert_is(ours, algorithm_2, eta, green=lam)
 
 

@@ -56,6 +56,26 @@ def test_decay_beside_narrow_gradients_is_the_product(make):
     np.testing.assert_allclose(last, expected, rtol=1e-4)  # 1000 roundings of 6e-8
 
 
+HELD = {
+    "hold": wdjax.hold_norm(),
+    "rotate": wdjax.rotate_weights(0.5),
+    "hyperball": wdjax.hyperball(0.5),
+    "at half": wdjax.constrain_norm(wdjax.bound.fixed(0.5), multiplier_rate=1.0),
+}
+
+
+@pytest.mark.parametrize("control", HELD.values(), ids=HELD)
+def test_norms_are_controlled_beside_narrow_gradients_too(control):
+    """An update in bfloat16 would miss the sphere by 2⁻⁹ of its length."""
+    params = jnp.asarray([[0.6, -0.8, 1.0], [0.3, 0.5, -0.7]], jnp.float32)
+    g = jnp.asarray([[1.0, 0.25, -0.5], [0.75, -1.0, 0.125]], jnp.bfloat16)
+    optimizer = optax.chain(optax.sgd(0.5), control)
+    wide, _ = end(optimizer, params, g.astype(jnp.float32), 3)
+    last, u = end(optimizer, params, g, 3)
+    assert u.dtype == jnp.float32
+    np.testing.assert_allclose(last, wide, rtol=1e-6)  # αg is exact in bfloat16
+
+
 @pytest.mark.parametrize(
     "make",
     [make for make in EVERY if make is not optimizers.adams],  # a mean of what is there

@@ -24,7 +24,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wdjax import check
-from wdjax.decay import combine, layers, ledger, place
+from wdjax.decay import carry, combine, layers, ledger, place
 from wdjax.decay import where as where_
 from wdjax.decay.bound import Bound
 from wdjax.decay.gate import always
@@ -163,14 +163,15 @@ def _constrained(
 ) -> tuple[Array, Array, Any]:
     """One leaf: the multiplier first, then the shrinking, both of the stepped point."""
     bound, c, step = settings
-    u_, theta = layers.widened(u, theta)
-    p = theta + u_
+    dtype = carry.wider(u, theta)
+    u, theta = layers.widened(u, theta)
+    p = theta + u
     value = layers.mean_square(p, layers.within(multiplier)).astype(multiplier.dtype)
     kappa = bound.level(memory)
     excess = jnp.where(jnp.isinf(kappa), 0, value - kappa)  # λ + c·(R − κ)
     multiplier = jnp.clip(multiplier + c * excess, 0, 0.5).astype(multiplier.dtype)
-    shrunk = u_ - 2 * multiplier * p  # (1 − 2λ)p − θ
-    return shrunk.astype(u.dtype), multiplier, bound.refresh(memory, value, step)
+    shrunk = u - 2 * multiplier * p  # (1 − 2λ)p − θ
+    return shrunk.astype(dtype), multiplier, bound.refresh(memory, value, step)
 
 
 def check_sphere(caller: str, target: Any) -> None:

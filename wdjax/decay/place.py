@@ -27,7 +27,7 @@ from wdjax import check
 from wdjax.decay import carry, combine, ledger
 from wdjax.decay import where as where_
 from wdjax.decay.pull import Proximal, Pull
-from wdjax.decay.schedule import at
+from wdjax.decay.schedule import at, increment
 from wdjax.types import ScalarOrSchedule
 
 
@@ -136,7 +136,7 @@ def put(
             _pulled(place, axes, c, leaf, (state.step, i))
             for i, leaf in enumerate(leaves)
         ]
-        step = jnp.asarray(optax.safe_increment(state.step)) if counts else None
+        step = increment(state.step) if counts else None
         memory = None if state.target is None else structure.unflatten(remembered)
         return structure.unflatten(pulled), PullState(step, memory)
 

@@ -48,6 +48,7 @@ from jaxtyping import Array, Int, PyTree
 from wdjax import check
 from wdjax.decay import place
 from wdjax.decay.carry import keep_dtypes
+from wdjax.decay.schedule import increment
 
 _NARROW = (jnp.bfloat16, jnp.float16)
 
@@ -211,7 +212,7 @@ def _wrap(
             _stored(keeper, leaf, key, i)
             for i, leaf in enumerate(zip(us, thetas, weights, memories, strict=True))
         ]
-        step = jnp.asarray(optax.safe_increment(state.step)) if keeper.draws else None
+        step = increment(state.step) if keeper.draws else None
         memory = structure.unflatten([memory for _, memory in stored])
         new = PrecisionState(inner_state, memory, step)
         return structure.unflatten([u for u, _ in stored]), new

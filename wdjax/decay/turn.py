@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wdjax import check
-from wdjax.decay import layers
+from wdjax.decay import carry, layers
 from wdjax.decay import where as where_
 from wdjax.decay.norm import START, check_sphere, hold_norm
 from wdjax.decay.schedule import at, increment
@@ -189,11 +189,12 @@ def _turned(
     """One leaf: a part of the update, brought to its length."""
     length, eta, step = settings
     axes, beta = layers.within(square), length.smoothing
-    u_, theta = layers.widened(u, theta)
-    part = length.part(u_, theta, axes)
+    dtype = carry.wider(u, theta)
+    u, theta = layers.widened(u, theta)
+    part = length.part(u, theta, axes)
     new = layers.square_sum(part, axes)
     square = (beta * square + (1 - beta) * new).astype(square.dtype)
     typical = square / (1 - beta**step)
     ratio = layers.over(layers.square_sum(theta, axes), typical)
     turned = eta * layers.root(ratio) * part  # η‖θ‖ u/√v̂
-    return turned.astype(u.dtype), square
+    return turned.astype(dtype), square

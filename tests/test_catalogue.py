@@ -3,6 +3,7 @@
 import inspect
 import re
 
+import jax
 import jax.numpy as jnp
 import optax
 import pytest
@@ -24,18 +25,50 @@ SYMBOLS = {
 CODES = [row.code for row in catalogue.ROWS]
 
 
-@pytest.mark.parametrize("row", catalogue.ROWS, ids=lambda row: row.decay)
-def test_every_row_makes_a_decay(row):
-    """A transformation that moves the weights, or a rate for one that does."""
-    made = eval(row.code, SYMBOLS)
+def end_of_the_row(code, strength):
+    """The weights after three steps with this λ and δ; half of them step outwards."""
+    made = eval(code, SYMBOLS | {"λ": strength, "δ": strength})
     if not isinstance(made, optax.GradientTransformation):
         made = wdjax.decay_weights(made)
-    params = BLOCKS if "blocks" in row.code else PARAMS
-    state = made.init(params)
-    step = optax.tree.full_like(params, -0.25)
-    moved, state = made.update(step, state, params)
-    again, _ = made.update(step, state, optax.apply_updates(params, moved))
-    assert not optax.tree.allclose(again, step)
+    if "add_l2" in code or "l2_sp" in code:
+        made = optax.chain(made, optax.scale(-1.0))
+    return walked(made, BLOCKS if "blocks" in code else PARAMS)
+
+
+def walked(optimizer, params):
+    state = optimizer.init(params)
+    for _ in range(3):
+        g = jax.tree.map(outwards_and_inwards, params)
+        updates, state = optimizer.update(g, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def outwards_and_inwards(theta):
+    return 0.02 * (-1.0) ** jnp.arange(theta.size).reshape(theta.shape)
+
+
+def kernels(params):
+    return [
+        leaf
+        for path, leaf in jax.tree.leaves_with_path(params)
+        if path[-1].key == "kernel"
+    ]
+
+
+@pytest.mark.parametrize("row", catalogue.ROWS, ids=lambda row: row.decay)
+def test_every_row_makes_a_decay(row):
+    """Of the same steps, those of the row with λ = δ = 0, the weights end shorter.
+
+    Rows without λ and δ, a norm's and a timescale's, shorten the steps' own path.
+    """
+    ends = kernels(end_of_the_row(row.code, 0.1))
+    if {"λ", "δ"} & set(row.code):
+        free = kernels(end_of_the_row(row.code, 0.0))
+    else:
+        free = kernels(walked(optax.identity(), PARAMS))
+    for end, without in zip(ends, free, strict=True):
+        assert jnp.vdot(end, end) < (1 - 1e-6) * jnp.vdot(without, without)
 
 
 def test_every_decay_has_a_row():

@@ -344,6 +344,17 @@ def test_a_traced_rate_is_taken_to_be_on():
         jax.jit(init)(0.0)
 
 
+def test_a_rate_in_an_array_is_known_also_under_jit():
+    """A comparison with 0 would be traced there."""
+    on, off = jnp.array(0.1), jnp.array(0.0)
+    with pytest.warns(wdjax.DecayWarning, match="both act on b, w"):
+        jax.jit(wdjax.with_l2(decayed(), on).init)(PARAMS)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        jax.jit(wdjax.with_l2(decayed(), off).init)(PARAMS)
+    assert caught == []
+
+
 def test_checked_changes_no_update():
     both = wdjax.with_l2(wdjax.sgdw(0.5, 0.5), 0.25)
     with pytest.warns(wdjax.DecayWarning):

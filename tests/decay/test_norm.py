@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import wdjax
-from wdjax.decay import bound, ledger, norm, target
+from wdjax.decay import bound, layers, ledger, norm, target
 
 STEPS = 40
 RNG = np.random.default_rng(0)
@@ -390,3 +390,52 @@ def test_complex_weights_turn_like_their_real_and_imaginary_parts():
     )
     real, imaginary = np.asarray(expected["w"][0]).reshape(2, 2, 2)
     np.testing.assert_allclose(walked["w"][0], real + 1j * imaginary, rtol=1e-13)
+
+
+def test_a_single_weight_is_a_layer_of_one():
+    """λ = c(p² − κ), θ = (1 − 2λ)p by hand, also for a matrix of one entry."""
+    theta, kick = {"w": jnp.array([[2.0]])}, {"w": jnp.array([[0.5]])}
+    constrain = norm.constrain_norm(bound.fixed(6.0), multiplier_rate=0.5)
+    updates, _ = constrain.update(kick, constrain.init(theta), theta)
+    multiplier = 0.5 * (2.5**2 - 6.0)
+    expected = (1 - 2 * multiplier) * 2.5 - 2.0
+    np.testing.assert_allclose(updates["w"], [[expected]], rtol=1e-15)
+
+
+def test_a_weight_may_be_a_python_number():
+    """θ − δ(1 − R/‖θ‖)θ with R half of the start's norm."""
+    decay = wdjax.decay_weights(0.5, target=target.initial_norm(0.5))
+    updates, _ = decay.update({"w": jnp.zeros(())}, decay.init({"w": 3.0}), {"w": 3.0})
+    np.testing.assert_allclose(updates["w"], -0.75, rtol=1e-15)
+
+
+@controls
+def test_a_tree_without_leaves_is_controlled_trivially(make):
+    optimizer = make()
+    state = optimizer.init({})
+    updates, new = optimizer.update({}, state, {})
+    assert updates == {}
+    chex.assert_trees_all_equal_structs(new, state)
+
+
+def test_a_multiplier_must_be_known_and_is_looked_at_also_under_jit():
+    one, kernel = jnp.array(1.0), {"w": PARAMS["w"]}
+
+    def init(multiplier):
+        return norm.constrain_norm(bound.fixed(1.0), where={"w": multiplier}).init
+
+    known = jax.jit(lambda: init(one)(kernel))()
+    chex.assert_trees_all_equal(known, init(1.0)(kernel))
+    with pytest.raises(ValueError, match="is neither 0 nor 1"):
+        jax.jit(lambda multiplier: init(multiplier)(kernel))(one)
+
+
+def test_the_division_by_nothing_is_nothing_under_autodiff_too():
+    a, b = jnp.array([1.0, 2.0, 0.0]), jnp.array([2.0, 0.0, 0.0])
+    np.testing.assert_array_equal(layers.over(a, b), [0.5, 0.0, 0.0])
+    slopes = jax.grad(lambda a, b: layers.over(a, b).sum(), argnums=(0, 1))(a, b)
+    np.testing.assert_array_equal(slopes[0], [0.5, 0.0, 0.0])  # 1/b
+    np.testing.assert_array_equal(slopes[1], [-0.25, 0.0, 0.0])  # −a/b²
+    np.testing.assert_array_equal(layers.root(jnp.array([4.0, 0.0])), [2.0, 0.0])
+    steep = jax.vmap(jax.grad(layers.root))(jnp.array([4.0, 0.0]))
+    np.testing.assert_array_equal(steep, [0.25, 0.0])  # 1/(2√x)

@@ -1,5 +1,7 @@
 """What holds for every choice along the axes, and for any numbers."""
 
+import collections
+import functools
 import itertools
 
 import chex
@@ -211,3 +213,136 @@ def test_caution_never_opposes_the_step(theta, u, delta):
         same_way = (step > 0 > x) or (step < 0 < x)
         expected = step - delta * x if same_way else step
         assert got == pytest.approx(expected, rel=1e-12, abs=1e-9)
+
+
+EPS = float(np.finfo(float).eps)
+BASES = {
+    "sgd": optax.sgd(0.1),
+    "momentum": optax.sgd(0.1, momentum=0.9, nesterov=True),
+    "adam": optax.adam(0.1),
+}
+ZEROS = {
+    "python": lambda: 0.0,
+    "array": lambda: jnp.array(0.0),
+    "schedule": lambda: optax.constant_schedule(0.0),
+}
+few = settings(max_examples=15, deadline=None)
+each_place = pytest.mark.parametrize("place", PLACES)
+# No product of these is so small that a compiler may flush it to 0.
+rates = st.floats(0, 1).map(lambda rate: round(rate, 9))
+
+
+def tree(six):
+    six = jnp.asarray(np.round(six, 9) + 0.0)  # no −0.0
+    return {"w": six[:4].reshape(2, 2), "b": six[4:]}
+
+
+trees = arrays.arrays(np.float64, 6, elements=st.floats(-100, 100, **finite)).map(tree)
+
+
+def one_of(names, place):
+    return st.sampled_from([name for name in names if name.split(", ")[0] == place])
+
+
+def walked(optimizer, params, gradients):
+    state = optimizer.init(params)
+    for g in gradients:
+        updates, state = optimizer.update(g, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+@each_place
+@few
+@given(data=st.data(), theta=trees, gradients=st.lists(trees, min_size=2, max_size=2))
+def test_without_decay_any_run_is_the_bases_bit_for_bit(place, data, theta, gradients):
+    """The new weights: a zero update may change its sign, which they do not see."""
+    name = data.draw(one_of(LEGAL, place))
+    base = BASES[data.draw(st.sampled_from(list(BASES)))]
+    pull = LEGAL[name](ZEROS[data.draw(st.sampled_from(list(ZEROS)))]())
+    links = (pull, base) if place == "add_l2" else (base, pull)
+    ours = walked(optax.chain(*links), theta, gradients)
+    theirs = walked(base, theta, gradients)
+    for leaf, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        bits, others = (np.asarray(x).view(np.int64) for x in (leaf, other))
+        np.testing.assert_array_equal(bits, others, err_msg=name)
+
+
+traces = collections.Counter()
+
+
+def moved(name, rate, theta, u):
+    """One update, from a start at half of the way."""
+    decay = LEGAL[name](rate)
+    state = decay.init(jax.tree.map(lambda p: 0.5 * p, theta))
+    return decay.update(u, state, theta)[0]
+
+
+@functools.cache
+def compiled(name):
+    def counted(rate, theta, u):
+        traces[name] += 1
+        return moved(name, rate, theta, u)
+
+    return jax.jit(counted)
+
+
+@functools.cache
+def compiled_members(name):
+    return jax.jit(jax.vmap(functools.partial(moved, name), (0, None, None)))
+
+
+def assert_equal_but_for_roundings(updates, others, theta, u):
+    """The same operations, some of them fused: roundings of what is summed."""
+    for got, expected, *summed in zip(
+        *map(jax.tree.leaves, (updates, others, theta, u)), strict=True
+    ):
+        size = sum(np.abs(x) for x in (expected, *summed))
+        # A norm sums four squares, in any order; all else rounds a few times.
+        assert (np.abs(got - expected) <= 16 * EPS * size.max()).all()
+
+
+@each_place
+@few
+@given(data=st.data(), theta=trees, u=trees, rate=rates)
+def test_jit_is_eager_and_traced_once_for_any_numbers(place, data, theta, u, rate):
+    name = data.draw(one_of(EACH_AXIS, place))
+    jitted = compiled(name)(rate, theta, u)
+    assert_equal_but_for_roundings(jitted, moved(name, rate, theta, u), theta, u)
+    compiled(name)(rate / 2, u, theta)
+    assert traces[name] == 1
+
+
+@each_place
+@few
+@given(data=st.data(), theta=trees, u=trees, sweep=st.tuples(rates, rates, rates))
+def test_member_i_of_a_sweep_is_run_i_for_any_numbers(place, data, theta, u, sweep):
+    name = data.draw(one_of(EACH_AXIS, place))
+    members = compiled_members(name)(jnp.array(sweep), theta, u)
+    for i, rate in enumerate(sweep):
+        member = jax.tree.map(lambda x, i=i: x[i], members)
+        alone = compiled(name)(rate, theta, u)
+        assert_equal_but_for_roundings(member, alone, theta, u)
+
+
+@jax.jit
+def swept(alpha, lam, p, theta, g):
+    traces["swept"] += 1
+    pull = wdjax.pull.p_norm(p)
+    decay = wdjax.decay_weights(wdjax.decay_rate(lam, alpha), pull=pull)
+    optimizer = optax.chain(optax.sgd(alpha), decay)
+    return optimizer.update(g, optimizer.init(theta), theta)[0]
+
+
+@few
+@given(theta=trees, g=trees, alpha=rates, lam=rates, p=st.floats(1, 4))
+def test_one_trace_serves_any_hyper_parameters(theta, g, alpha, lam, p):
+    """−αg − αλ sign(θ)|θ|ᵖ⁻¹, by hand."""
+    updates = swept(alpha, lam, p, theta, g)
+    assert traces["swept"] == 1
+    for leaf, update in updates.items():
+        x, step = np.asarray(theta[leaf]), alpha * np.asarray(g[leaf])
+        pulled = alpha * lam * np.sign(x) * np.abs(x) ** (p - 1)
+        # The power is right to an ulp or two; products and sums round once each.
+        slack = 16 * EPS * (np.abs(step) + np.abs(pulled))
+        assert (np.abs(update + step + pulled) <= slack).all()

@@ -382,6 +382,19 @@ def test_a_bad_parameter_is_refused_by_name(make, value, message):
         inspect.unwrap(make)(value)
 
 
+@pytest.mark.parametrize(
+    ("make", "good", "bad"), [(pull.p_norm, 1.5, 0.5), (pull.elastic_net, 0.5, 1.5)]
+)
+def test_an_array_that_is_known_is_looked_at_also_under_jit(make, good, bad):
+    """A comparison of arrays would be traced there."""
+    good, bad = jnp.array(good), jnp.array(bad)
+    x = jnp.asarray(X)
+    slope = jax.jit(lambda x: make(good).gradient(x))(x)
+    np.testing.assert_allclose(slope, make(float(good)).gradient(x), rtol=1e-14)
+    with pytest.raises(ValueError, match=f"is {float(bad)}; it must be"):
+        jax.jit(lambda x: make(bad).gradient(x))(x)
+
+
 def test_pulls_are_plain_data():
     """What is callable, `inject_hyperparams` takes for a schedule."""
     for rho in PULLS.values():

@@ -281,6 +281,18 @@ def test_l2_in_front_fails_where_the_condition_is_broken(name):
     assert outcome(name).untold_error > 0.5
 
 
+@pytest.mark.parametrize("name", TOLD)
+def test_a_condition_names_every_argument_that_must_know_of_the_penalty(name):
+    (condition,) = (
+        row.condition
+        for row in support.CONDITIONAL
+        if (row.name, row.place) == (name, "coupled")
+    )
+    assert condition.startswith("if ")
+    assert TRIALS[name].extras
+    assert all(f"`{argument}`" in condition for argument in TRIALS[name].extras)
+
+
 def left(name):
     """(1 − δ)^T, δ = 1/T."""
     steps = TRIALS[name].steps

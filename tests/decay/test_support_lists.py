@@ -85,6 +85,8 @@ def test_the_table_has_every_optimizer_once():
     assert sorted(n.strip() for n in listed) == sorted({row.name for row in ROWS})
     dog = next(line for line in body if "`contrib.dog`" in line)
     assert "| sound | refused: its step grows" in dog
+    one_sided = next(line for line in body if "(store_grad=True)`" in line)
+    assert "store_grad=True)` | — | refused: it keeps value and" in one_sided
 
 
 def shrunk(optimizer, gradients):
@@ -303,6 +305,24 @@ def test_a_state_of_the_same_name_from_elsewhere_is_not_refused():
     support.refuse("decoupled", DoGState(0))
 
 
+def test_a_state_without_the_field_that_decides_is_not_refused():
+    """Another version of Optax may not have it."""
+
+    class SAMState(NamedTuple):
+        steps: int
+        cache: int | None
+
+    class Fieldless(NamedTuple):
+        steps: int
+
+    SAMState.__module__ = Fieldless.__module__ = "optax.contrib._sam"
+    Fieldless.__name__ = "SAMState"
+    support.refuse("decoupled", Fieldless(0))
+    support.refuse("decoupled", SAMState(0, None))
+    with pytest.raises(ValueError, match=r"optax\.contrib\.sam"):
+        support.refuse("decoupled", SAMState(0, 0))
+
+
 def test_all_names_of_a_state_are_called():
     """A state does not tell a wrapper from its shorthands."""
     names = "schedule_free", "schedule_free_adamw", "schedule_free_sgd"
@@ -311,9 +331,25 @@ def test_all_names_of_a_state_are_called():
         support.refuse("decoupled", initial_state(contrib.schedule_free_sgd()))
 
 
+def found(name):
+    thing = {"optax": optax, "wdjax": wdjax}
+    first, *parts = name.split(".")
+    thing = thing[first]
+    for part in parts:
+        thing = getattr(thing, part)
+    return thing
+
+
 def test_every_row_names_something_that_optax_has():
     for row in ROWS:
-        thing = optax
-        for part in row.name.partition("(")[0].split("."):
-            thing = getattr(thing, part)
-        assert callable(thing), row.name
+        assert callable(found(f"optax.{row.name.partition('(')[0]}")), row.name
+
+
+@pytest.mark.parametrize("row", support.REFUSED, ids=lambda r: f"{r.place}-{r.name}")
+def test_a_remedy_calls_what_there_is(row):
+    """By its full name: whatever has an argument, or ends in a public name."""
+    called = re.findall(r"([\w.]+)(?=\()", row.remedy)
+    called += re.findall(r"wdjax\.\w+", row.remedy)
+    assert called
+    for name in called:
+        assert callable(found(name)), name

@@ -88,6 +88,59 @@ def test_the_default_convention_is_the_decay_of_optax(ours, theirs):
     )
 
 
+ALIASES = {
+    **{
+        make: getattr(optax, name.split()[0], None)
+        for name, pair in PAIRS.items()
+        for make in pair
+    },
+    optimizers.muon_l2: optax.contrib.muon,
+    optimizers.muonw: optax.contrib.muon,
+    **dict.fromkeys((*ENTRANCES, optimizers.scale_by_adam_l2), optax.adam),
+    optimizers.lamb: optax.lamb,
+    optimizers.lars: optax.lars,
+    optimizers.adams: optax.adam,
+    optimizers.sgds: optax.sgd,
+}
+OURS = {"convention", "where", "peak_learning_rate"}
+RENAMED = {"decay_exponent": "decay_rate"}
+
+
+def defaults(function):
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+@pytest.mark.parametrize("make", ALIASES, ids=lambda make: make.__name__)
+def test_the_defaults_are_those_of_optax(make):
+    """Two differ: no momentum is 0.0 and not None, and Optax has no dampening."""
+    theirs = defaults(ALIASES[make])
+    if ALIASES[make] is optax.sgd:
+        theirs |= {"momentum": 0.0, "dampening": 0.0}
+    for name, default in defaults(make).items():
+        if name not in OURS:
+            assert default == theirs[RENAMED.get(name, name)], name
+
+
+OPTIONS = {
+    "adafactor": (optax.adafactor, {"factored": False, "min_dim_size_to_factor": 2}),
+    "muon": (optax.contrib.muon, {"ns_coeffs": (2.0, -1.5, 0.5)}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_of_the_base_is_passed_on(name):
+    base, options = OPTIONS[name]
+    theirs = run(base(ALPHA, **options), 3)
+    rest = {k: v for k, v in options.items() if k == "min_dim_size_to_factor"}
+    plain = run(base(ALPHA, **rest), 3)
+    assert np.abs(theirs["kernel"] - plain["kernel"]).max() > 1e-3
+    for make in PAIRS[name]:
+        chex.assert_trees_all_close(
+            run(make(ALPHA, 0.0, **options), 3), theirs, rtol=1e-12
+        )
+
+
 def test_optax_gives_muon_two_decays_and_muonw_has_one():
     both = {"weight_decay": LAM, "adam_weight_decay": LAM}
     theirs = optax.contrib.muon(schedule, **both)
@@ -266,6 +319,7 @@ def test_a_factor_of_one_is_refused_by_name(make):
 
 
 SIZES = ("eps", "eps_scale", "decay_exponent", "weight_decay_mask", "threshold")
+SIZES += ("initial_accumulator_value", "initial_scale", "trust_coefficient")
 
 
 @every
@@ -277,6 +331,20 @@ def test_a_negative_size_is_refused_by_name(make):
 
 def test_radams_least_threshold_is_taken():
     optimizers.radamw(ALPHA, LAM, threshold=4.0)
+
+
+def test_an_array_that_is_known_is_looked_at_also_under_jit():
+    """A comparison of arrays would be traced there."""
+    low, high = jnp.array(3.0), jnp.array(5.0)
+    jax.jit(lambda: optimizers.radamw(ALPHA, LAM, threshold=high).init(PARAMS))()
+    with pytest.raises(ValueError, match="threshold is 3; below 4"):
+        jax.jit(lambda: optimizers.radamw(ALPHA, LAM, threshold=low).init(PARAMS))()
+
+
+def test_the_rate_that_is_refused_is_the_one_that_was_given():
+    """And not its product with momentum's gain."""
+    with pytest.raises(ValueError, match=r"learning_rate is -0\.1;"):
+        optimizers.sgds(-0.1, LAM, momentum=0.5)
 
 
 def test_a_schedule_for_a_factor_is_refused_with_the_remedy():

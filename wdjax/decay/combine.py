@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ from wdjax.decay import where as where_
 from wdjax.decay.gate import Always, Cautious, Gate
 from wdjax.decay.pull import Proximal, Pull, Quadratic
 from wdjax.decay.target import Target
+
+Place: TypeAlias = Literal["coupled", "decoupled", "after", "proximal"]
 
 
 class DecayWarning(UserWarning):
@@ -77,7 +79,7 @@ REFUSED: tuple[Refused, ...] = (
 
 
 def axes(
-    place: str, pull: Pull, target: Target, gate: Gate, where: where_.Where
+    place: Place, pull: Pull, target: Target, gate: Gate, where: where_.Where
 ) -> Axes:
     """The choices as one value, if they are choices and make sense together.
 
@@ -125,7 +127,7 @@ _asking: ContextVar[bool] = ContextVar("asking", default=False)
 
 
 def checked(
-    optimizer: optax.GradientTransformation, *, place: str, strict: bool
+    optimizer: optax.GradientTransformationExtraArgs, *, place: Place, strict: bool
 ) -> optax.GradientTransformationExtraArgs:
     """Let ``init`` warn where a leaf is both penalised and decayed.
 
@@ -151,8 +153,7 @@ def checked(
             warnings.warn(_both_places(both), DecayWarning, stacklevel=2)
         return state
 
-    update = optax.with_extra_args_support(optimizer).update
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, optimizer.update)
 
 
 def _in_both_places(entries: list[ledger.Entry]) -> list[str]:

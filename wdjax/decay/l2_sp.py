@@ -85,5 +85,5 @@ def _new(new: Patterns) -> where_.Where:
     return where_.by_path(dict.fromkeys(_each(new), 1.0), default=0.0)
 
 
-def _each(new: Patterns) -> list[str]:
-    return [new] if isinstance(new, str) else list(new)
+def _each(new: Patterns) -> Sequence[str]:
+    return [new] if isinstance(new, str) else new

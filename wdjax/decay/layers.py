@@ -1,6 +1,6 @@
 """Layer by layer: numbers for each, and transformations that act on each alone."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,12 +40,12 @@ def per_layer(
     )
 
 
-def square_sum(theta: Any, axes: Iterable[int]) -> Array:
+def square_sum(theta: Any, axes: Sequence[int]) -> Array:
     """Σ|θ|² over axes that are kept as 1, real and in float32 at least."""
     theta = jnp.asarray(theta)
     theta = theta.astype(jnp.promote_types(theta.dtype, jnp.float32))
     squares = jnp.real(theta * jnp.conj(theta))
-    return jnp.sum(squares, axis=tuple(axes), keepdims=True)
+    return jnp.sum(squares, axis=axes, keepdims=True)
 
 
 def root(square: Array) -> Array:
@@ -83,7 +83,7 @@ def each(
         for u, theta, *memory in zip(us, thetas, *kept, strict=True)
     ]
     columns = zip(*rows, strict=True) if rows else ([] for _ in (us, *kept))
-    return tuple(structure.unflatten(list(column)) for column in columns)
+    return tuple(structure.unflatten(column) for column in columns)
 
 
 def mean_squares(
@@ -129,4 +129,5 @@ def _count(theta: Any, numbers: Array) -> int:
 def widened(u: Any, theta: Any) -> tuple[Array, Array]:
     """Both in the update's dtype, float32 at least."""
     dtype = jnp.promote_types(jnp.result_type(u), jnp.float32)
-    return jnp.asarray(u, dtype), jnp.asarray(theta, dtype)
+    u, theta = (jnp.asarray(x, dtype) for x in (u, theta))
+    return u, theta

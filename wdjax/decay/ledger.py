@@ -40,9 +40,7 @@ def collect() -> Iterator[list[Entry]]:
 
 def note(caller: str, rate: Any, where: where_.Where, params: PyTree) -> None:
     """Enter a pull into every open ledger, unless its rate is known to be 0."""
-    ledgers = _open.get()
-    if not ledgers or (check.is_concrete(rate) and rate == 0):
+    if check.is_concrete(rate) and float(rate) == 0:  # `==` is traced under jit
         return
-    entry = Entry(caller, tuple(where_.pulled(where, params)))
-    for entries in ledgers:
-        entries.append(entry)
+    for entries in _open.get():
+        entries.append(Entry(caller, tuple(where_.pulled(where, params))))

@@ -211,7 +211,6 @@ REFUSED = (
         "ScaleByZoomLinesearchState",
         _STALE,
         "add wdjax.l2_penalty to the loss",
-        holding="grad",
     ),
     Refused(
         "scale_by_backtracking_linesearch(store_grad=True)",

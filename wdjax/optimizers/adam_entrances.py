@@ -230,4 +230,4 @@ def _adam_l2(
 
 
 def _squared(g: Array) -> Array:
-    return jnp.real(g * jnp.conj(g))  # |g|², of complex leaves too
+    return jnp.real(g) ** 2 + jnp.imag(g) ** 2  # |g|², of complex leaves too

@@ -439,3 +439,15 @@ def test_the_division_by_nothing_is_nothing_under_autodiff_too():
     np.testing.assert_array_equal(layers.root(jnp.array([4.0, 0.0])), [2.0, 0.0])
     steep = jax.vmap(jax.grad(layers.root))(jnp.array([4.0, 0.0]))
     np.testing.assert_array_equal(steep, [0.25, 0.0])  # 1/(2√x)
+
+
+def test_a_step_below_the_weights_precision_still_counts():
+    """In bfloat16 1 + 2⁻⁹ is 1; the constraint sees the sum before it is rounded."""
+    theta = {"w": jnp.ones((1, 1), jnp.bfloat16)}
+    kick = {"w": jnp.full((1, 1), 2.0**-9, jnp.bfloat16)}
+    constrain = norm.constrain_norm(bound.fixed(0.5), multiplier_rate=0.5)
+    updates, _ = constrain.update(kick, constrain.init(theta), theta)
+    p = 1 + 2.0**-9
+    expected = 2.0**-9 - 2 * 0.5 * (p**2 - 0.5) * p
+    assert updates["w"] == jnp.bfloat16(expected)
+    assert jnp.bfloat16(expected) != jnp.bfloat16(2.0**-9 - 0.5)

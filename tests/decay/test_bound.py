@@ -1,5 +1,7 @@
 """Constrained norms and their bounds, against AdamCPR's loop in NumPy."""
 
+import inspect
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -274,3 +276,11 @@ def test_the_multiplier_grows_by_the_whole_excess_by_default():
     walked, state = path(optimizer, theta, {"w": jnp.zeros((1, 2, 2))})
     np.testing.assert_allclose(state.multiplier["w"], [[0.2]], rtol=1e-14)
     np.testing.assert_allclose(walked["w"][0], 0.6 * theta["w"], rtol=1e-14)
+
+
+def test_a_known_count_is_looked_at_also_under_jit():
+    """What is done to a known array is traced there; its value can still be read."""
+    two, half = jnp.array(2), jnp.array(2.5)
+    assert jax.jit(lambda x: x + bound.warm_start(two).steps)(1) == 3
+    with pytest.raises(ValueError, match=r"2\.5"):
+        jax.jit(lambda x: x + inspect.unwrap(bound.warm_start)(half).steps)(1)

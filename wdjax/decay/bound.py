@@ -220,5 +220,5 @@ def _positive(value: Array) -> Array:
 
 def _check_count(name: str, value: Any) -> None:
     check.positive(name, value)
-    if check.is_concrete(value) and value != int(value):
+    if check.is_concrete(value) and float(value) != int(value):
         raise ValueError(f"{name} is {float(value):g}; it must be a whole number.")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from wdjax import check
+from wdjax.decay import carry
 from wdjax.decay import where as where_
 
 
@@ -127,7 +128,7 @@ def _count(theta: Any, numbers: Array) -> int:
 
 
 def widened(u: Any, theta: Any) -> tuple[Array, Array]:
-    """Both in the update's dtype, float32 at least."""
-    dtype = jnp.promote_types(jnp.result_type(u), jnp.float32)
+    """Both in the wider dtype of the two, float32 at least."""
+    dtype = jnp.promote_types(carry.wider(u, theta), jnp.float32)
     u, theta = (jnp.asarray(x, dtype) for x in (u, theta))
     return u, theta

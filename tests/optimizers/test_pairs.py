@@ -102,7 +102,7 @@ ALIASES = {
     optimizers.adams: optax.adam,
     optimizers.sgds: optax.sgd,
 }
-OURS = {"convention", "where", "peak_learning_rate"}
+OURS = {"convention", "where", "stacked", "peak_learning_rate"}
 RENAMED = {"decay_exponent": "decay_rate"}
 
 

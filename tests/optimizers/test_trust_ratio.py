@@ -119,3 +119,35 @@ def test_a_bad_hyper_parameter_is_refused_by_name():
     ):
         with pytest.raises(ValueError, match=f"^{name} is .*; it must be"):
             make(ALPHA, LAM, **{name: bad})
+
+
+@pytest.mark.parametrize("make", RATIOS, ids=lambda make: make.__name__)
+def test_each_layer_of_a_stack_has_a_ratio_of_its_own(make):
+    """A stack of two by three matrices against six optimizers, one for each."""
+    rng = np.random.default_rng(0)
+    scales = 10.0 ** np.arange(6).reshape(2, 3, 1, 1)
+    params = {
+        "alone": jnp.asarray(rng.normal(size=(4, 5))),
+        "stack": jnp.asarray(scales * rng.normal(size=(2, 3, 4, 5))),
+    }
+    gradient = jax.tree.map(jnp.cos, params)
+
+    def step(optimizer, g, theta):
+        return optimizer.update(g, optimizer.init(theta), theta)[0]
+
+    u = step(make(ALPHA, LAM, stacked={"stack": 2}), gradient, params)
+    each = jax.vmap(jax.vmap(lambda g, theta: step(make(ALPHA, LAM), g, theta)))
+    expected = each(gradient["stack"], params["stack"])
+    np.testing.assert_allclose(u["stack"], expected, rtol=1e-12)
+    alone = step(make(ALPHA, LAM), gradient["alone"], params["alone"])
+    np.testing.assert_allclose(u["alone"], alone, rtol=1e-12)
+    together = step(make(ALPHA, LAM), gradient, params)["stack"]
+    assert np.abs(together / expected - 1).max() > 0.5  # one ratio for all would show
+
+
+@pytest.mark.parametrize("make", RATIOS, ids=lambda make: make.__name__)
+def test_a_stack_that_is_not_there_is_refused(make):
+    optimizer, params = make(ALPHA, LAM, stacked={"stck": 1}), {"stack": jnp.ones(3)}
+    with pytest.raises(ValueError, match="'stck' matches no leaf"):
+        optimizer.init(params)
+    assert optax.tree.map_params(optimizer, str, optimizer.init({}), {}) is not None

@@ -1,11 +1,16 @@
 """LAMB and LARS: the decay inside the trust ratio, as it was published."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import jax
 import optax
+from jaxtyping import PyTree
 
 from wdjax import check
 from wdjax.decay import combine, gate, place, pull, target
 from wdjax.decay.carry import keep_dtypes, skip_none
-from wdjax.decay.where import Where
+from wdjax.decay.where import Where, stack_axes
 from wdjax.types import ScalarLike, ScalarOrSchedule
 
 
@@ -17,6 +22,7 @@ def lamb(
     b2: ScalarLike = 0.999,
     eps: ScalarLike = 1e-6,
     where: Where = None,
+    stacked: Mapping[str, int] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""LAMB: Adam's direction and the decay, rescaled together to the weights' norm.
 
@@ -25,7 +31,7 @@ def lamb(
         r_t &= A_t(\nabla f(\theta_t)) + \lambda\theta_t \\
         \theta_{t+1} &= \theta_t - \alpha_t \frac{\|\theta_t\|}{\|r_t\|}\, r_t
 
-    leaf by leaf, with :math:`A_t` as in :func:`adam_l2`; the ratio is 1 where either
+    layer by layer, with :math:`A_t` as in :func:`adam_l2`; the ratio is 1 where either
     norm is 0. It is neither of the two places: λ is behind the preconditioner and in
     front of a normalisation, so :math:`\lambda\alpha_t` is *not* the fraction of θ
     that is removed; at zero gradient that is :math:`\alpha_t` for every
@@ -40,6 +46,8 @@ def lamb(
         b2: :math:`\beta_2 \in [0, 1)`, decay rate of the second moment.
         eps: :math:`\epsilon \ge 0`, outside the square root.
         where: which leaves λ pulls; all are rescaled.
+        stacked: how many leading axes count layers or members, by patterns of paths;
+            see :func:`wdjax.where.stack_axes`. Each layer then has a ratio of its own.
 
     Returns:
         ``chain(scale_by_adam, + λθ, scale_by_trust_ratio, scale_by_learning_rate)``.
@@ -57,7 +65,9 @@ def lamb(
         optax.chain(
             skip_none(optax.scale_by_adam(b1, b2, eps)),  # r ← A(∇f)
             _add_weights(weight_decay, where, "lamb"),  # r ← r + λθ
-            skip_none(optax.scale_by_trust_ratio()),  # r ← ‖θ‖/‖r‖ r
+            skip_none(
+                _layer_by_layer(optax.scale_by_trust_ratio(), stacked)
+            ),  # ‖θ‖/‖r‖ r
             optax.scale_by_learning_rate(learning_rate),  # −αr
         )
     )
@@ -72,6 +82,7 @@ def lars(
     momentum: ScalarLike = 0.9,
     nesterov: bool = False,
     where: Where = None,
+    stacked: Mapping[str, int] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""LARS: gradient and decay, rescaled together to the weights' norm.
 
@@ -82,7 +93,7 @@ def lars(
                - \alpha_t \frac{c\,\|\theta_t\|}{\|r_t\| + \epsilon}\, r_t \\
         \theta_{t+1} &= \theta_t + v_t
 
-    leaf by leaf; the ratio is 1 where either norm is 0. λ is the L2 coefficient of
+    layer by layer; the ratio is 1 where either norm is 0. λ is the L2 coefficient of
     SGD, in front of a normalisation and of the momentum: it turns a step and does not
     lengthen it. The learning rate is inside the momentum, as in
     :func:`sgd_l2_velocity`.
@@ -96,6 +107,8 @@ def lars(
         momentum: :math:`\beta \in [0, 1)`.
         nesterov: see :func:`sgd_l2_velocity`.
         where: which leaves λ pulls; all are rescaled.
+        stacked: how many leading axes count layers or members, by patterns of paths;
+            see :func:`wdjax.where.stack_axes`. Each layer then has a ratio of its own.
 
     Returns:
         ``chain(+ λθ, scale_by_trust_ratio, scale_by_learning_rate, trace)``.
@@ -110,7 +123,10 @@ def lars(
     check.non_negative("trust_coefficient", trust_coefficient)
     check.non_negative("eps", eps)
     check.below_one("momentum", momentum)
-    ratio = optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps)
+    ratio = _layer_by_layer(
+        optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps),
+        stacked,
+    )
     trace = optax.trace(momentum, nesterov=nesterov)  # pyright: ignore[reportArgumentType]
     return keep_dtypes(
         optax.chain(
@@ -129,3 +145,30 @@ def _add_weights(
     check.non_negative("weight_decay", weight_decay)
     axes = combine.axes("coupled", pull.quadratic, target.origin, gate.always, where)
     return place.put(place.coupled, weight_decay, axes, caller=caller)
+
+
+def _layer_by_layer(
+    ratio: optax.GradientTransformation, stacked: Mapping[str, int] | None
+) -> optax.GradientTransformation:
+    """A transformation without a state, on each entry of a stack by itself."""
+
+    def rescaled(u: Any, theta: Any, axes: int) -> Any:
+        one = lambda u, theta: ratio.update(u, optax.EmptyState(), theta)[0]  # noqa: E731
+        for _ in range(axes):
+            one = jax.vmap(one)
+        return one(u, theta)
+
+    def init(params: PyTree) -> Any:
+        if jax.tree.leaves(params):  # `optax.tree.map_params` shows a tree without
+            stack_axes(stacked, params)  # speaks before anything compiles
+        return ratio.init(params)
+
+    def update(
+        updates: PyTree, state: Any, params: PyTree | None = None
+    ) -> tuple[PyTree, Any]:
+        thetas, structure = jax.tree.flatten(params)
+        us = structure.flatten_up_to(updates)
+        leaves = zip(us, thetas, stack_axes(stacked, params), strict=True)
+        return structure.unflatten([rescaled(*leaf) for leaf in leaves]), state
+
+    return optax.GradientTransformation(init, update)

@@ -38,7 +38,10 @@ def muon_l2(
 
     for leaves with two axes, :math:`t` from 1, where NS sends all singular values to
     about 1: the penalty can turn a step, not lengthen it. All other leaves go through
-    :func:`nadam_l2` (without ``nesterov``, :func:`adam_l2`).
+    :func:`nadam_l2` (without ``nesterov``, :func:`adam_l2`). That includes stacks of
+    matrices, and stacked biases count as matrices: there, put ``with_l2`` or
+    ``with_weight_decay`` around ``optax.contrib.muon`` with its
+    ``muon_weight_dimension_numbers``.
 
     Args:
         learning_rate: see the package; of all leaves.

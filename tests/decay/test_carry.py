@@ -93,9 +93,13 @@ def test_a_missing_gradient_is_a_gradient_of_zero_for_the_state(make):
 
 
 def test_python_numbers_are_weights_of_a_named_chain():
-    optimizer, params = optimizers.sgdw(0.5, 0.5), {"a": 2.0}
-    u, _ = optimizer.update({"a": 1.0}, optimizer.init(params), params)
-    assert u["a"] == -1.0
+    for where, expected in ((None, -1.0), (0.0, -0.5)):
+        optimizer, params = (
+            optimizers.sgdw(0.5, 0.5, momentum=None, where=where),
+            {"a": 2.0},
+        )
+        u, _ = optimizer.update({"a": 1.0}, optimizer.init(params), params)
+        assert u["a"] == expected
 
 
 def plain(optimizer):

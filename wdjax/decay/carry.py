@@ -18,7 +18,7 @@ def keep_dtypes(
     up to the last link and is rounded behind it, once.
 
     Args:
-        optimizer: a whole chain.
+        optimizer: a whole chain, one that asks for parameters.
 
     Returns:
         The same transformation; its updates have the dtypes of the gradients, or of
@@ -30,8 +30,7 @@ def keep_dtypes(
         updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any
     ) -> tuple[PyTree, PyTree]:
         new, after = inner.update(updates, state, params, **extra)
-        weights = updates if params is None else params
-        new = jax.tree.map(_update_like, new, updates, weights, is_leaf=_is_none)
+        new = jax.tree.map(_update_like, new, updates, params, is_leaf=_is_none)
         return new, jax.tree.map(_like, after, state)
 
     return optax.GradientTransformationExtraArgs(inner.init, update)

@@ -78,7 +78,7 @@ def _update_like(new: Any, u: Any, theta: Any) -> Any:
 
 
 def _like(new: Any, old: Any) -> Any:
-    return jnp.asarray(new).astype(jnp.result_type(old))
+    return new.astype(jnp.result_type(old))
 
 
 def _zero_for_none(g: Any, theta: PyTree) -> PyTree:

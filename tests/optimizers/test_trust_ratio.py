@@ -151,3 +151,9 @@ def test_a_stack_that_is_not_there_is_refused(make):
     with pytest.raises(ValueError, match="'stck' matches no leaf"):
         optimizer.init(params)
     assert optax.tree.map_params(optimizer, str, optimizer.init({}), {}) is not None
+
+
+@pytest.mark.parametrize(("make", "link"), [(lamb, 2), (lars, 1)])
+def test_the_ratio_has_the_state_that_it_has_in_optax(make, link):
+    state = make(ALPHA, LAM).init({"w": jnp.ones(3)})
+    assert state[link] == optax.scale_by_trust_ratio().init({"w": jnp.ones(3)})

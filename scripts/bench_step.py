@@ -49,6 +49,7 @@ it is no default. What else costs, beyond the bytes:
   a sum over θ + u (held norm, CPR, turns): XLA writes θ + u out first, in each of ten
       forms: p², |p|², two stages, a dot, a variadic reduce, a maximum or a select in
       between, the square expanded, barriers around θ or around both
+      and the flag above: 13.9 x where 6.7 without; to an average 2.1 where 1.9
   g + λθ in front of RMSprop, Adagrad and Lion: written out, as in Optax's own chain;
       against the bare base 4.5, 2.9 and 1.8 x
   a norm or a mean of g or θ first (to a norm, stable): another read; 1.35, 1.96 x SGD

@@ -24,7 +24,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wdjax import check
-from wdjax.decay import carry, combine, ledger
+from wdjax.decay import carry, combine, layers, ledger
 from wdjax.decay import where as where_
 from wdjax.decay.pull import Proximal, Pull
 from wdjax.decay.schedule import at, increment
@@ -162,8 +162,8 @@ def _pulled(
     if u is None or where_.is_zero(multiplier):
         return u
     dtype = carry.wider(u, theta)
-    wide = jnp.promote_types(dtype, jnp.float32)
-    u, theta, c, m = (jnp.asarray(x).astype(wide) for x in (u, theta, c, multiplier))
+    u, theta = layers.widened(u, theta)
+    c, m = (jnp.asarray(x).astype(u.dtype) for x in (c, multiplier))
     aim = Aim(
         axes.pull,
         lambda at: axes.target.displacement(at, memory),

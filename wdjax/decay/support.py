@@ -55,6 +55,7 @@ class Refused(NamedTuple):
         reason: what goes wrong.
         remedy: what to do instead.
         holding: a field of the state that must not be ``None`` for the row to apply.
+        package: that the name and the class of the state are of.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Refused(NamedTuple):
     reason: str
     remedy: str
     holding: str = ""
+    package: str = "optax"
 
 
 CALLERS = {"coupled": "with_l2", "decoupled": "with_weight_decay"}
@@ -252,12 +254,13 @@ REFUSED = (
 """Failed, and recognised at ``init``; chaining the pull by hand is not refused."""
 
 PRECISION = Refused(
-    "wdjax.precision",
+    "precision",
     "decoupled",
     "PrecisionState",
     "its update lands on the narrow weight exactly, and what is added behind it rounds "
     "away or is led back",
     "put the decay inside: wdjax.precision.with_master_weights(wdjax.adamw(…))",
+    package="wdjax",
 )
 """Our own wrappers, which no decay can follow either."""
 
@@ -305,10 +308,9 @@ def as_markdown() -> str:
 def _row(rows: list[Refused], node: Any) -> Refused | None:
     """The first row that recognises a node of a state, if one does."""
     kind = type(node)
-    if kind.__module__.partition(".")[0] not in ("optax", "wdjax"):
-        return None
+    known = (kind.__module__.partition(".")[0], kind.__name__)
     for row in rows:
-        if row.state == kind.__name__ and _holds(node, row.holding):
+        if (row.package, row.state) == known and _holds(node, row.holding):
             return row
     return None
 
@@ -319,10 +321,8 @@ def _holds(node: Any, field: str) -> bool:
 
 def _called(row: Refused) -> str:
     """All names of a row's state: it does not tell a wrapper from its shorthands."""
-    if row is PRECISION:
-        return row.name
     return ", ".join(
-        f"optax.{other.name}"
-        for other in REFUSED
+        f"{other.package}.{other.name}"
+        for other in (*REFUSED, PRECISION)
         if (other.place, other.state) == (row.place, row.state)
     )

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from wdjax import check
+from wdjax.decay.draws import OUTCOMES, leaf_key, sixteen_bits
 from wdjax.types import ScalarLike
 
 
@@ -73,11 +74,12 @@ class Stochastic:
     def opening(self, step: Array, x: Array, t: Any, leaf: int) -> Array:
         """1/p with probability p, else 0, for each entry."""
         del step
-        key = jax.random.fold_in(jax.random.key(self.seed), t)
-        key = jax.random.fold_in(key, leaf)
-        # p in x's dtype, at least float32: a narrow p would draw from a coarse grid.
-        p = jnp.asarray(self.probability).astype(x.dtype)
-        return jax.random.bernoulli(key, p, x.shape) / p
+        drawn = sixteen_bits(leaf_key(self.seed, t, leaf), x.shape)
+        p = jnp.asarray(self.probability, jnp.float32)
+        opens = jnp.maximum(jnp.round(p * OUTCOMES), 1)  # so many of the outcomes
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        factor = (OUTCOMES / opens.astype(wide)).astype(x.dtype)
+        return jnp.where(drawn < opens, factor, 0)
 
 
 always = Always()
@@ -129,7 +131,9 @@ def stochastic(probability: ScalarLike, seed: int | Int[Array, ""] = 0) -> Stoch
     so that the decay is the same in expectation:
     :math:`\mathbb E\,\theta_T = (1 - \delta)^T \theta_0` without gradients. The draws
     come from ``fold_in(fold_in(key(seed), t), leaf)``: the same seed gives the same
-    draws at every resumption, and no key lives in the state, but a count. The leaves
+    draws at every resumption, and no key lives in the state, but a count. They have 16
+    bits, so :math:`p` is first rounded to a multiple of :math:`2^{-16}`, and to no
+    less than one; the quotient is by that, and the mean stays exact. The leaves
     are counted in the tree that the pull is given, so two pulls, also those of two
     groups of ``optax.partition``, need two seeds to be independent.
 

@@ -48,6 +48,7 @@ from jaxtyping import Array, Int, PyTree
 from wdjax import check
 from wdjax.decay import place
 from wdjax.decay.carry import keep_dtypes
+from wdjax.decay.draws import OUTCOMES, leaf_key, sixteen_bits
 from wdjax.decay.schedule import increment
 
 _NARROW = (jnp.bfloat16, jnp.float16)
@@ -207,10 +208,13 @@ def _wrap(
             **extra,
         )
         us = structure.flatten_up_to(updates)  # keeps a None where a leaf is frozen
-        key = _key(seed, state.step) if keeper.draws else None
+        keys: list[Any] = [
+            leaf_key(seed, state.step, i) if keeper.draws else None
+            for i in range(len(thetas))
+        ]
+        leaves = zip(us, thetas, weights, memories, strict=True)
         stored = [
-            _stored(keeper, leaf, key, i)
-            for i, leaf in enumerate(zip(us, thetas, weights, memories, strict=True))
+            _stored(keeper, leaf, key) for leaf, key in zip(leaves, keys, strict=True)
         ]
         step = increment(state.step) if keeper.draws else None
         memory = structure.unflatten([memory for _, memory in stored])
@@ -220,14 +224,11 @@ def _wrap(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _stored(
-    keeper: Keeper, leaf: tuple[Any, ...], key: Any, number: int
-) -> tuple[Any, Any]:
+def _stored(keeper: Keeper, leaf: tuple[Any, ...], key: Any) -> tuple[Any, Any]:
     """The update that lands on a leaf's new weight, and its new memory."""
     u, theta, weight, memory = leaf
     if u is None or not _is_narrow(theta):
         return u, memory
-    key = None if key is None else jax.random.fold_in(key, number)
     new, memory = keeper.store(weight + u, theta.dtype, key)
     return new - theta, memory
 
@@ -286,7 +287,8 @@ def _at_random(point: Array, dtype: Any, key: Any) -> Array:
     """A float32 number rounded up or down to what ``dtype`` holds, unbiased."""
     q = _gap(point, dtype)
     low = jnp.floor(point / q)  # p/q is exact: q is a power of two
-    up = jax.random.uniform(key, point.shape, jnp.float32) < point / q - low
+    share = (point / q - low) * OUTCOMES  # whole, save for float16's subnormals
+    up = sixteen_bits(key, point.shape).astype(jnp.float32) + 0.5 < share
     return jnp.where(jnp.isfinite(point), (low + up) * q, point)
 
 
@@ -299,10 +301,6 @@ def _gap(point: Array, dtype: Any) -> Array:
     # float32's subnormals may be flushed: below 2⁻¹¹⁹ bfloat16 gets a coarser grid.
     least = max(info.smallest_subnormal, jnp.finfo(jnp.float32).tiny)
     return jnp.maximum(power * info.eps, least)
-
-
-def _key(seed: Any, step: Any) -> Any:
-    return jax.random.fold_in(jax.random.key(seed), step)
 
 
 def _is_narrow(leaf: Any) -> bool:

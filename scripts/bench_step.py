@@ -7,8 +7,11 @@ traffic that the compiler counts, in bytes a parameter; 28 is the least for Adam
 m, v in and θ, m, v out.
 
 A decay may cost 1.15 times its base's time (1.02 times that of its equal in Optax) and
-one read of its extra state, at the rate at which this machine reads. What was tried for
-the step itself is noted in ``NOTES`` below and printed with the table.
+one read of its extra state, at the rate at which this machine reads. Every ratio is
+taken again inside a longer program, where training takes its steps, and with --ways
+also in the two ways that no program can choose for itself: XLA told to merge outputs,
+and memory that the C library keeps. What was tried for the step itself is noted in
+``NOTES`` below and printed with the table.
 """
 
 import argparse
@@ -22,11 +25,21 @@ from typing import Any
 
 import numpy as np
 from race import Contender, Turns, race, ratio
-from step_variants import LAM, RATE, VARIANTS, Variant, makers
+from step_variants import LAM, NOTHING, RATE, VARIANTS, Variant, makers
 
 STEPS = 5  # in a turn
 SIZES = (10**5, 3 * 10**5, 10**6, 3 * 10**6, 10**7, 3 * 10**7, 10**8)
-ONE_PASS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
+FLAG = "xla_cpu_use_multi_output_fusion"
+MERGED = {"XLA_FLAGS": f"--xla_backend_extra_options={FLAG}"}
+KEPT = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+ALONE = "alone"
+WAYS: dict[str, tuple[bool, dict[str, str]]] = {
+    ALONE: (False, {}),
+    "in a loop": (True, {}),
+    "merged": (False, MERGED),
+    "kept": (False, KEPT),
+}
+"""A step: whether it is one of several in a program, and the process's environment."""
 
 NOTES = """
 Tried for AdamW on two x86-64 cores, as ratios to optax.adamw in the same run:
@@ -61,8 +74,10 @@ Not measured: any accelerator.
 """
 
 
-def compiled(make: Callable[[], Any], size: int, dtype: str) -> tuple[Any, list[Any]]:
-    """The compiled step and its first arguments: parameters, state, gradient."""
+def compiled(
+    make: Callable[[], Any], size: int, dtype: str, looped: bool
+) -> tuple[Any, list[Any]]:
+    """The compiled step, or loop of them: parameters, state and gradient come in."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -73,21 +88,36 @@ def compiled(make: Callable[[], Any], size: int, dtype: str) -> tuple[Any, list[
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state
 
+    def steps(params: Any, state: Any, gradient: Any) -> tuple[Any, Any, Any]:
+        def body(_: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+            params, state, gradient = carry
+            gradient = 0.9999 * gradient  # a new one, as a backward pass would leave it
+            return *step(params, state, gradient), gradient
+
+        return jax.lax.fori_loop(0, STEPS, body, (params, state, gradient))
+
     params = jnp.ones((size // 100, 100), dtype)  # a matrix: norm control asks for one
     arguments = [params, optimizer.init(params), jnp.full_like(params, 0.1)]
-    program = jax.jit(step, donate_argnums=(0, 1)).lower(*arguments).compile()
+    if looped:
+        program = jax.jit(steps, donate_argnums=(0, 1, 2))
+    else:
+        program = jax.jit(step, donate_argnums=(0, 1))
+    program = program.lower(*arguments).compile()
     return program, arguments
 
 
 def jax_steps(
-    names: tuple[str, ...], size: int, dtype: str, flags: str
+    names: tuple[str, ...], size: int, dtype: str, looped: bool = False
 ) -> Callable[[], dict[str, float]]:
-    """One process: the named contenders, a few steps of each in every turn."""
-    os.environ["XLA_FLAGS"] = flags
+    """One process: the named contenders, a few steps of each in every turn.
+
+    Looped steps make their gradients too; the time of that alone is taken off.
+    """
     import jax
 
+    names = (*names, NOTHING) if looped else names
     known = makers(np.zeros((size // 100, 100), dtype))
-    running = {name: compiled(known[name], size, dtype) for name in names}
+    running = {name: compiled(known[name], size, dtype, looped) for name in names}
     traffic = {
         f"{name} bytes": program.cost_analysis()["bytes accessed"] / size
         for name, (program, _) in running.items()
@@ -97,11 +127,13 @@ def jax_steps(
         times = {}
         for name, (program, arguments) in running.items():
             started = time.perf_counter()
-            for _ in range(STEPS):
-                arguments[:2] = program(*arguments)
+            for _ in range(1 if looped else STEPS):
+                results = program(*arguments)
+                arguments[: len(results)] = results
             jax.block_until_ready(arguments[0])
             times[name] = 1e3 * (time.perf_counter() - started) / STEPS
-        return times | traffic
+        gradients = times.pop(NOTHING, 0.0)
+        return {name: ms - gradients for name, ms in times.items()} | traffic
 
     return turn
 
@@ -156,7 +188,7 @@ def scaling(rounds: int) -> None:
     names = ("optax.adamw", "adamw", "optax, L2, adam", "adam_l2")
     times: dict[str, list[float]] = {name: [] for name in names}
     for size in SIZES:
-        contender = Contender("jax", jax_steps, (names, size, "float32", ""))
+        contender = Contender("jax", jax_steps, (names, size, "float32"))
         turns = race([contender], rounds)["jax"]
         for name in names:
             times[name].append(statistics.median(turn[name] for turn in turns))
@@ -167,32 +199,34 @@ def scaling(rounds: int) -> None:
         print(f"{name:22}{shown}   {fixed:.3f} ms + {slope:.3f} ns a parameter")
 
 
-def table(turns: Turns, variants: list[Variant], rate: Turns, size: int) -> None:
-    """A line for each variant: time, ratio to its base, what is allowed."""
-    per_ms = statistics.median(t["bytes per ms"] for t in rate)
-    print(f"{'':24}{'base':20}{'ms':>8}{'ratio':>8}{'allowed':>9}{'XLA B':>7}")
+def table(turns: dict[str, Turns], variants: list[Variant], size: int) -> None:
+    """A line for each variant: time, what is allowed, and its ratio in each way."""
+    per_ms = statistics.median(t["bytes per ms"] for t in turns["read"])
+    ways = [way for way in WAYS if way in turns]
+    print(f"{'':24}{'base':20}{'ms':>8}{'XLA B':>7}{'allowed':>9}", end="")
+    print("".join(f"{way:>10}" for way in ways))
     for name, base, state_bytes, _, limit in variants:
-        ms = statistics.median(t[name] for t in turns)
-        base_ms = statistics.median(t[base] for t in turns)
-        theirs = [{"ms": t[base]} for t in turns]
-        relative = ratio([{"ms": t[name]} for t in turns], theirs)
+        alone = turns[ALONE]
+        ms = statistics.median(t[name] for t in alone)
+        base_ms = statistics.median(t[base] for t in alone)
         allowed = limit + state_bytes * size / per_ms / base_ms
-        bytes_ = turns[0][f"{name} bytes"]
-        print(
-            f"{name:24}{base:20}{ms:8.2f}{relative:8.3f}{allowed:9.3f}{bytes_:7.1f}"
-            + ("" if relative <= allowed else "  more than allowed")
-        )
+        ratios = [
+            statistics.median(t[name] / t[base] for t in turns[way]) for way in ways
+        ]
+        print(f"{name:24}{base:20}{ms:8.2f}{alone[0][f'{name} bytes']:7.1f}", end="")
+        shown = (f"{r:9.3f}{' ' if r <= allowed else '*'}" for r in ratios)
+        print(f"{allowed:9.3f}{''.join(shown)}")
 
 
-def compare(variants: list[Variant], size: int, rounds: int) -> None:
-    """Time the variants of one dtype beside their bases."""
+def compare(variants: list[Variant], size: int, rounds: int, ways: list[str]) -> None:
+    """Time the variants of one dtype beside their bases, in each way."""
     names = tuple(dict.fromkeys(n for v in variants for n in (v.base, v.name)))
-    contenders = [
-        Contender("jax", jax_steps, (names, size, variants[0].dtype, "")),
-        Contender("read", read_rate, (size,)),
-    ]
-    turns = race(contenders, rounds)
-    table(turns["jax"], variants, turns["read"], size)
+    turns = race([Contender("read", read_rate, (size,))], rounds)
+    for way in ways:
+        looped, environment = WAYS[way]
+        arguments = (names, size, variants[0].dtype, looped)
+        turns |= race([Contender(way, jax_steps, arguments, environment)], rounds)
+    table(turns, variants, size)
 
 
 def beside_torch(size: int, rounds: int) -> None:
@@ -200,8 +234,8 @@ def beside_torch(size: int, rounds: int) -> None:
     ours, theirs, one_pass = "adamw", "optax.adamw", "adamw, one pass"
     names = (theirs, ours)
     contenders = [
-        Contender("jax", jax_steps, (names, size, "float32", "")),
-        Contender("flag", jax_steps, ((*names, one_pass), size, "float32", ONE_PASS)),
+        Contender("jax", jax_steps, (names, size, "float32")),
+        Contender("flag", jax_steps, ((*names, one_pass), size, "float32"), MERGED),
     ]
     if importlib.util.find_spec("torch") is not None:
         cores = os.cpu_count() or 1
@@ -212,7 +246,7 @@ def beside_torch(size: int, rounds: int) -> None:
     for process, theirs_turns in turns.items():
         for name in (n for n in theirs_turns[0] if f"{n} bytes" in theirs_turns[0]):
             ms = [{"ms": t[name]} for t in theirs_turns]
-            shown = f"{name} ({ONE_PASS.split('=')[1]})" if process == "flag" else name
+            shown = f"{name} ({FLAG})" if process == "flag" else name
             bytes_ = theirs_turns[0][f"{name} bytes"]
             line = f"{shown:46}{statistics.median(t['ms'] for t in ms):8.2f}"
             print(f"{line}{ratio(ms, base):8.3f}{bytes_:7.1f}")
@@ -228,7 +262,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="turns of each")
     parser.add_argument("--size", type=int, default=10**7, help="parameters")
     parser.add_argument("--no-scaling", action="store_true", help="skip the fits")
+    parser.add_argument("--ways", action="store_true", help="all ways, not just two")
+    parser.add_argument("--only", nargs="+", help="these variants, and no fits")
     options = parser.parse_args()
+    ways = list(WAYS) if options.ways else list(WAYS)[:2]
+    chosen = [v for v in VARIANTS if not options.only or v.name in options.only]
     print(f"{platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds of")
     print(f"{STEPS} steps, {options.size:.0e} parameters\n\nAdamW")
     beside_torch(options.size, options.rounds)
@@ -237,9 +275,10 @@ def main() -> None:
         ("SGD", lambda v: v.base == "optax.sgd"),
         ("bfloat16 parameters", lambda v: v.dtype == "bfloat16"),
     ):
-        print(f"\n{title}")
-        compare([v for v in VARIANTS if keep(v)], options.size, options.rounds)
-    if not options.no_scaling:
+        if kept := [v for v in chosen if keep(v)]:
+            print(f"\n{title}; * is more than allowed")
+            compare(kept, options.size, options.rounds, ways)
+    if not options.no_scaling and not options.only:
         scaling(max(3, options.rounds // 3))
     print(NOTES)
 

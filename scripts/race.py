@@ -6,20 +6,25 @@ another is timed; a ratio is the median of the ratios within rounds.
 
 import multiprocessing
 import multiprocessing.connection
+import os
 import resource
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 Turns = list[dict[str, float]]
 
 
 class Contender(NamedTuple):
-    """One process to be timed: ``prepare`` returns a function that times one turn."""
+    """One process to be timed: ``prepare`` returns a function that times one turn.
+
+    ``environment`` is set before the process starts, for what reads it only then.
+    """
 
     name: str
     prepare: Callable[..., Callable[[], dict[str, float]]]
     arguments: tuple
+    environment: Mapping[str, str] = {}
 
 
 def serve(
@@ -43,7 +48,10 @@ def race(contenders: list[Contender], rounds: int) -> dict[str, Turns]:
     for contender in contenders:
         pipe, theirs = context.Pipe()
         arguments = (theirs, contender.prepare, contender.arguments)
+        os.environ.update(contender.environment)
         context.Process(target=serve, args=arguments, daemon=True).start()
+        for name in contender.environment:
+            del os.environ[name]
         theirs.close()  # so that a contender that dies is heard of
         pipe.recv()  # ready: the next one starts on a quiet machine
         pipes[contender.name] = pipe

@@ -9,6 +9,7 @@ ADAPTIVE = (
     *("adagrad", "lion", "muon", "adafactor"),
 )
 ENTRANCES = ("adam_l2_first_moment", "adam_l2_second_moment", "adam_l2_unbuffered")
+NOTHING = "nothing"
 STATE_BYTES = {"to the start": 4.0, "to a point": 4.0, "to an average": 4.0}
 
 
@@ -60,6 +61,7 @@ def bases() -> dict[str, Callable[[], Any]]:
     return {
         **{f"optax.{name}": bare(make) for name, make in plain.items()},
         **{f"optax, L2, {name}": penalised(make) for name, make in plain.items()},
+        NOTHING: optax.set_to_zero,
         "optax.adamw": lambda: optax.adamw(RATE, weight_decay=LAM),
         "optax.sgd": bare(optax.sgd),
         "optax.sgd, momentum": lambda: optax.sgd(RATE, 0.9),

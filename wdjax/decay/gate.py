@@ -18,8 +18,10 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from wdjax import check
-from wdjax.decay.draws import OUTCOMES, leaf_key, sixteen_bits
+from wdjax.decay.draws import leaf_key, words
 from wdjax.types import ScalarLike
+
+_OUTCOMES = 2**24
 
 
 @runtime_checkable
@@ -74,11 +76,11 @@ class Stochastic:
     def opening(self, step: Array, x: Array, t: Any, leaf: int) -> Array:
         """1/p with probability p, else 0, for each entry."""
         del step
-        drawn = sixteen_bits(leaf_key(self.seed, t, leaf), x.shape)
+        drawn = words(leaf_key(self.seed, t, leaf), x.shape) >> 8  # float32 counts it
         p = jnp.asarray(self.probability, jnp.float32)
-        opens = jnp.maximum(jnp.round(p * OUTCOMES), 1)  # so many of the outcomes
+        opens = jnp.maximum(jnp.round(p * _OUTCOMES), 1)  # so many of the outcomes
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        factor = (OUTCOMES / opens.astype(wide)).astype(x.dtype)
+        factor = (_OUTCOMES / opens.astype(wide)).astype(x.dtype)
         return jnp.where(drawn < opens, factor, 0)
 
 
@@ -131,8 +133,8 @@ def stochastic(probability: ScalarLike, seed: int | Int[Array, ""] = 0) -> Stoch
     so that the decay is the same in expectation:
     :math:`\mathbb E\,\theta_T = (1 - \delta)^T \theta_0` without gradients. The draws
     come from ``fold_in(fold_in(key(seed), t), leaf)``: the same seed gives the same
-    draws at every resumption, and no key lives in the state, but a count. They have 16
-    bits, so :math:`p` is first rounded to a multiple of :math:`2^{-16}`, and to no
+    draws at every resumption, and no key lives in the state, but a count. They have 24
+    bits, so :math:`p` is first rounded to a multiple of :math:`2^{-24}`, and to no
     less than one; the quotient is by that, and the mean stays exact. The leaves
     are counted in the tree that the pull is given, so two pulls, also those of two
     groups of ``optax.partition``, need two seeds to be independent.

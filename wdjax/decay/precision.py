@@ -48,7 +48,7 @@ from jaxtyping import Array, Int, PyTree
 from wdjax import check
 from wdjax.decay import place
 from wdjax.decay.carry import keep_dtypes
-from wdjax.decay.draws import OUTCOMES, leaf_key, sixteen_bits
+from wdjax.decay.draws import leaf_key, words
 from wdjax.decay.schedule import increment
 
 _NARROW = (jnp.bfloat16, jnp.float16)
@@ -284,12 +284,22 @@ def _nearest(point: Array, dtype: Any) -> Array:
 
 
 def _at_random(point: Array, dtype: Any, key: Any) -> Array:
-    """A float32 number rounded up or down to what ``dtype`` holds, unbiased."""
-    q = _gap(point, dtype)
-    low = jnp.floor(point / q)  # p/q is exact: q is a power of two
-    share = (point / q - low) * OUTCOMES  # whole, save for float16's subnormals
-    up = sixteen_bits(key, point.shape).astype(jnp.float32) + 0.5 < share
-    return jnp.where(jnp.isfinite(point), (low + up) * q, point)
+    """A float32 number rounded up or down to what ``dtype`` holds, unbiased.
+
+    On its bits, of which the dtype drops the last: a random number below their unit
+    carries into the rest as often as it should.
+    """
+    word = words(key, point.shape)
+    dropped = jnp.finfo(jnp.float32).nmant - jnp.finfo(dtype).nmant
+    bits = jax.lax.bitcast_convert_type(point, jnp.uint32) + (word >> (32 - dropped))
+    bits = bits >> dropped << dropped
+    new = jax.lax.bitcast_convert_type(bits, jnp.float32)
+    if dtype == jnp.float16:  # its subnormals are as many bits short as they are small
+        least = jnp.finfo(dtype).smallest_subnormal
+        low = jnp.floor(point / least)
+        up = (word >> 8).astype(jnp.float32) < (point / least - low) * 2**24
+        new = jnp.where(jnp.abs(point) < jnp.finfo(dtype).tiny, (low + up) * least, new)
+    return jnp.where(jnp.isfinite(point), new, point)
 
 
 def _gap(point: Array, dtype: Any) -> Array:

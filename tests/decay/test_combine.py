@@ -18,6 +18,7 @@ from wdjax.decay.target import Origin
 
 PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
 ONLY_W = wdjax.where.by_path({"w": 1.0}, default=0.0)
+ROW_0 = {"w": np.array([[1.0], [0.0]]), "b": np.array([1.0, 0.0])}
 ONLY_B = wdjax.where.by_path({"b": 1.0}, default=0.0)
 MAKERS = {
     "coupled": wdjax.add_l2,
@@ -259,6 +260,57 @@ BOTH = {
         ),
         "b, w",
     ),
+    "adamw of Optax": (lambda: wdjax.with_l2(optax.adamw(0.1), 0.1), "b, w"),
+    "masked in Optax": (
+        lambda: wdjax.with_l2(optax.adamw(0.1, mask={"w": True, "b": False}), 0.1),
+        "w",
+    ),
+    "a decay of its own": (
+        lambda: wdjax.with_l2(
+            optax.contrib.prodigy(0.1, weight_decay=0.1), 0.1, where=ONLY_B
+        ),
+        "b",
+    ),
+    "injected into Optax": (
+        lambda: wdjax.with_l2(
+            optax.inject_hyperparams(optax.adamw)(0.1, weight_decay=0.01), 0.1
+        ),
+        "b, w",
+    ),
+    "scheduled in Optax": (
+        lambda: wdjax.with_l2(
+            optax.adamw(0.1, weight_decay=optax.linear_schedule(0.0, 0.1, 5)), 0.1
+        ),
+        "b, w",
+    ),
+    "MultiSteps around Optax": (
+        lambda: wdjax.with_l2(
+            optax.MultiSteps(optax.lion(0.1), 2).gradient_transformation(), 0.1
+        ),
+        "b, w",
+    ),
+    "L2 by hand, Optax's decay, and ours": (
+        lambda: wdjax.with_weight_decay(
+            optax.chain(wdjax.add_l2(0.1, where=ONLY_B), optax.adamw(0.1)), 0.1
+        ),
+        "b",
+    ),
+    "nested, Optax inside": (
+        lambda: wdjax.with_weight_decay(
+            wdjax.with_l2(optax.adamw(0.1), 0.1), 0.1, where=ONLY_B
+        ),
+        "b, w",
+    ),
+    "it asks for the loss": (
+        lambda: wdjax.with_l2(optax.contrib.momo(0.1, weight_decay=0.1), 0.1),
+        "b, w",
+    ),
+    "arrays that overlap": (
+        lambda: wdjax.with_l2(
+            decayed(where={"w": np.eye(2), "b": 0.0}), 0.1, where=ROW_0
+        ),
+        "w",
+    ),
     "nested, both inside": (
         lambda: wdjax.with_weight_decay(wdjax.with_l2(decayed(), 0.1), 0.1),
         "b, w",
@@ -294,6 +346,27 @@ SILENT = {
     "nested, disjoint": lambda: wdjax.with_weight_decay(
         wdjax.with_l2(optax.adam(0.1), 0.1, where=ONLY_W), 0.1, where=ONLY_B
     ),
+    "arrays apart": lambda: wdjax.with_l2(
+        decayed(where={"w": np.array([[0.0], [1.0]]), "b": np.array([0.0, 1.0])}),
+        0.1,
+        where=ROW_0,
+    ),
+    "Optax without its decay": lambda: wdjax.with_l2(
+        optax.adamw(0.1, weight_decay=0.0), 0.1
+    ),
+    "Optax, masked elsewhere": lambda: wdjax.with_l2(
+        optax.adamw(0.1, mask={"w": True, "b": False}), 0.1, where=ONLY_B
+    ),
+    "Optax in a partition elsewhere": lambda: wdjax.with_l2(
+        optax.partition(
+            {"decayed": optax.adamw(0.1), "not": optax.sgd(0.1)},
+            {"w": "decayed", "b": "not"},
+        ),
+        0.1,
+        where=ONLY_B,
+    ),
+    "a trust ratio is no decay": lambda: wdjax.with_l2(optax.lamb(0.1), 0.1),
+    "the decay of Optax twice": lambda: wdjax.with_weight_decay(optax.lion(0.1), 0.1),
     "nobody asked": lambda: optax.chain(wdjax.add_l2(0.1), decayed()),
 }
 
@@ -375,9 +448,9 @@ def test_a_ledger_holds_who_pulls_which_leaves():
     with ledger.collect() as entries:
         optimizer.init(PARAMS)
     assert entries == [
-        ledger.Entry("add_l2", ("b",)),
-        ledger.Entry("decay_weights", ("b", "w")),
-        ledger.Entry("decay_weights_after", ("w",)),
+        ledger.Entry("add_l2", {"b": 1.0}),
+        ledger.Entry("decay_weights", {"b": 1.0, "w": 1.0}),
+        ledger.Entry("decay_weights_after", {"w": 1.0}),
     ]
 
 

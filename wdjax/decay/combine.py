@@ -1,6 +1,7 @@
 """Which choices go together: refused combinations, and two decays on one leaf."""
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -9,12 +10,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import PyTree
 
 from wdjax import check
+from wdjax.decay import foreign, ledger, support
 from wdjax.decay import gate as gate_
-from wdjax.decay import ledger, support
 from wdjax.decay import pull as pull_
 from wdjax.decay import target as target_
 from wdjax.decay import where as where_
@@ -127,12 +129,22 @@ _asking: ContextVar[bool] = ContextVar("asking", default=False)
 
 
 def checked(
-    optimizer: optax.GradientTransformationExtraArgs, *, place: Place, strict: bool
+    optimizer: optax.GradientTransformationExtraArgs,
+    around: optax.GradientTransformation,
+    *,
+    place: Place,
+    strict: bool,
 ) -> optax.GradientTransformationExtraArgs:
     """Let ``init`` warn where a leaf is both penalised and decayed.
 
-    Of several around one another the outermost warns, once, for all of them. Heard
-    are the pulls of this package; a decay inside ``optax.adamw`` is not.
+    Of several around one another the outermost warns, once, for all of them.
+
+    Args:
+        optimizer: the chain to be used.
+        around: what it was put around, whose own decay (that of ``optax.adamw``, say)
+            counts beside the pulls of this package.
+        place: where it was put.
+        strict: raise, rather than warn.
 
     Raises:
         ValueError: from ``init``, under ``strict``.
@@ -143,6 +155,9 @@ def checked(
         try:
             with ledger.collect() as entries:
                 state = optimizer.init(params)
+                if any(entry.caller == "add_l2" for entry in entries):
+                    inside = dict.fromkeys(foreign.decayed(around, params), 1.0)
+                    ledger.enter(ledger.Entry("weight_decay", inside))
         finally:
             _asking.reset(token)
         support.refuse(place, state)
@@ -158,9 +173,22 @@ def checked(
 
 def _in_both_places(entries: list[ledger.Entry]) -> list[str]:
     """The leaves that are pulled in front and behind, in their order."""
-    in_front = {p for e in entries if e.caller == "add_l2" for p in e.leaves}
-    behind = [p for e in entries if e.caller != "add_l2" for p in e.leaves]
-    return list(dict.fromkeys(path for path in behind if path in in_front))
+    in_front = [e.leaves for e in entries if e.caller == "add_l2"]
+    behind = [e.leaves for e in entries if e.caller != "add_l2"]
+    both = {
+        path: None
+        for leaves, others in itertools.product(behind, in_front)
+        for path in leaves
+        if path in others and _meet(leaves[path], others[path])
+    }
+    return list(both)
+
+
+def _meet(a: Any, b: Any) -> bool:
+    """Whether two multipliers of a leaf may both differ from 0 in one entry."""
+    if not (check.is_concrete(a) and check.is_concrete(b)):
+        return True
+    return bool(np.any(np.logical_and(np.asarray(a), np.asarray(b))))
 
 
 def _both_places(leaves: list[str]) -> str:

@@ -87,7 +87,7 @@ def with_l2(
     """
     penalty = add_l2(l2, pull=pull, target=target, gate=gate, where=where)
     return combine.checked(
-        optax.chain(penalty, optimizer), place="coupled", strict=strict
+        optax.chain(penalty, optimizer), optimizer, place="coupled", strict=strict
     )
 
 

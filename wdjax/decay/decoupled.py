@@ -167,7 +167,7 @@ def with_weight_decay(
     """
     decay = decay_weights(decay_rate, pull=pull, target=target, gate=gate, where=where)
     return combine.checked(
-        optax.chain(optimizer, decay), place="decoupled", strict=strict
+        optax.chain(optimizer, decay), optimizer, place="decoupled", strict=strict
     )
 
 

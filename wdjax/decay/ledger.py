@@ -6,7 +6,7 @@ wraps it (`chain`, `partition`, `masked`, `MultiSteps`, …), and says then wher
 and which leaves it moves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -18,10 +18,15 @@ from wdjax.decay import where as where_
 
 
 class Entry(NamedTuple):
-    """One pull: the public name that made it, and the paths of the leaves it moves."""
+    """One pull.
+
+    Attributes:
+        caller: the public name that made it.
+        leaves: the paths of those it moves, with their multipliers.
+    """
 
     caller: str
-    leaves: tuple[str, ...]
+    leaves: Mapping[str, Any]
 
 
 _open: ContextVar[tuple[list[Entry], ...]] = ContextVar("open_ledgers", default=())
@@ -42,5 +47,11 @@ def note(caller: str, rate: Any, where: where_.Where, params: PyTree) -> None:
     """Enter a pull into every open ledger, unless its rate is known to be 0."""
     if check.is_concrete(rate) and float(rate) == 0:  # `==` is traced under jit
         return
+    if _open.get():
+        enter(Entry(caller, where_.pulled(where, params)))
+
+
+def enter(entry: Entry) -> None:
+    """Enter a pull into every open ledger."""
     for entries in _open.get():
-        entries.append(Entry(caller, tuple(where_.pulled(where, params))))
+        entries.append(entry)

@@ -117,7 +117,7 @@ def with_stable_weight_decay(
         return updates, StableState(inner_state, decay_state, v, step)
 
     stable = optax.GradientTransformationExtraArgs(init, update)
-    return combine.checked(stable, place="decoupled", strict=strict)
+    return combine.checked(stable, optimizer, place="decoupled", strict=strict)
 
 
 def with_corrected_weight_decay(
@@ -178,7 +178,7 @@ def with_corrected_weight_decay(
         _decay_both(corrected, where, where_.complement(others)),  # 1, not the strength
         _decay_both(usual, where, others),
     )
-    return combine.checked(chain, place="decoupled", strict=strict)
+    return combine.checked(chain, optimizer, place="decoupled", strict=strict)
 
 
 def _decay_both(

@@ -76,13 +76,13 @@ def stack_axes(stacked: Mapping[str, int] | None, params: PyTree) -> list[int]:
     return [n for leaf, n in zip(leaves, counts, strict=True) if leaf.shape is not None]
 
 
-def pulled(where: Where, params: PyTree) -> list[str]:
-    """The paths of the leaves whose multiplier is not known to be 0."""
-    return [
-        leaf.path
+def pulled(where: Where, params: PyTree) -> dict[str, Any]:
+    """The leaves whose multiplier is not known to be 0: its path, and that."""
+    return {
+        leaf.path: multiplier
         for leaf, (multiplier, *_) in _assignments(where, params)
         if leaf.shape is not None and not is_zero(multiplier)
-    ]
+    }
 
 
 def describe(where: Where, params: PyTree) -> str:

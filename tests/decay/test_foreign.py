@@ -1,0 +1,102 @@
+"""Decays that are not ours: found in closures, and told from the update."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from wdjax.decay import foreign
+
+PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+
+
+class Method:
+    """An optimizer whose functions are methods, its strength an attribute."""
+
+    def __init__(self, weight_decay):
+        self.weight_decay = weight_decay
+
+    def init(self, params):
+        del params
+        return ()
+
+    def update(self, updates, state, params):
+        pull = self.weight_decay * params["w"]
+        return updates | {"w": updates["w"] - pull}, state
+
+
+def of_methods(strength):
+    method = Method(strength)
+    return optax.GradientTransformation(method.init, method.update)
+
+
+def of_partials(strength):
+    def update(updates, state, params, *, weight_decay):
+        return jax.tree.map(lambda u, p: u - weight_decay * p, updates, params), state
+
+    return optax.GradientTransformation(
+        lambda params: (), functools.partial(update, weight_decay=strength)
+    )
+
+
+def recursive(strength):
+    """A closure with a cell that is still empty when `init` is called."""
+    weight_decay = strength
+
+    def update(updates, state, params):
+        if params is None:
+            return later, state
+        return jax.tree.map(lambda u, p: u - weight_decay * p, updates, params), state
+
+    if strength is None:
+        later = 0
+    return optax.GradientTransformation(lambda params: (), update)
+
+
+@pytest.mark.parametrize(
+    ("make", "leaves"),
+    [
+        (of_methods, ["w"]),
+        (of_partials, ["b", "w"]),
+        (recursive, ["b", "w"]),
+        (optax.add_decayed_weights, ["b", "w"]),
+    ],
+)
+def test_a_strength_is_found_wherever_it_is_kept(make, leaves):
+    assert foreign.decayed(make(0.1), PARAMS) == leaves
+    assert foreign.decayed(make(np.float32(0.1)), PARAMS) == leaves
+    assert foreign.decayed(make(jnp.array(0.1)), PARAMS) == leaves
+    assert foreign.decayed(make(0.0), PARAMS) == []
+    assert foreign.decayed(make(jnp.zeros(())), PARAMS) == []
+
+
+def test_a_traced_strength_is_taken_to_be_on():
+    heard = []
+
+    def run(strength):
+        heard.extend(foreign.decayed(optax.adamw(0.1, weight_decay=strength), PARAMS))
+        return strength
+
+    jax.jit(run)(0.0)
+    assert heard == ["b", "w"]
+
+
+def test_shapes_and_hidden_leaves_are_parameters_too():
+    shapes = jax.eval_shape(lambda: PARAMS)
+    assert foreign.decayed(optax.adamw(0.1), shapes) == ["b", "w"]
+    hidden = {"w": optax.MaskedNode(), "b": PARAMS["b"]}
+    assert foreign.decayed(optax.adamw(0.1), hidden) == ["b"]
+
+
+def test_nothing_is_computed():
+    def update(updates, state, params):
+        del params
+        jax.debug.callback(lambda: pytest.fail("it ran"))
+        return updates, state
+
+    watched = optax.GradientTransformation(lambda params: (), update)
+    optimizer = optax.chain(watched, optax.add_decayed_weights(0.1))
+    assert foreign.decayed(optimizer, PARAMS) == ["b", "w"]

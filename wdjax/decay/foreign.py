@@ -1,0 +1,106 @@
+"""A decay that is not ours inside an optimizer: whether there is one, and where.
+
+A transformation keeps its settings in closures. Whatever decays in Optax keeps its
+strength there under one name, so that it can be found, if not what it acts on: that is
+told from the update, traced without being run.
+"""
+
+import contextlib
+import functools
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.extend.core import Jaxpr, Literal
+from jaxtyping import PyTree
+
+from wdjax import check
+from wdjax.decay import where
+
+_NAME = "weight_decay"
+
+
+def decayed(optimizer: optax.GradientTransformation, params: PyTree) -> list[str]:
+    """The paths of the leaves that an optimizer pulls by a decay of its own.
+
+    They are those whose update depends on their weight, in an optimizer that holds a
+    ``weight_decay`` which is not known to be 0: more than are decayed, if it looks at
+    its weights for another reason too.
+
+    Args:
+        optimizer: any; what it wraps is looked at too.
+        params: the parameters, or their shapes.
+    """
+    if all(_is_off(value) for value in _settings(optimizer)):
+        return []
+    paths = list(where.pulled(None, params))
+    thetas, structure = jax.tree.flatten(params)
+
+    def updates(thetas: list[Any], gradient: PyTree, state: PyTree) -> list[Any]:
+        params = structure.unflatten(thetas)
+        return jax.tree.leaves(optimizer.update(gradient, state, params)[0])
+
+    state = jax.eval_shape(optimizer.init, params)
+    try:
+        traced = jax.make_jaxpr(updates)(thetas, params, state).jaxpr
+    except (TypeError, ValueError):  # it asks for more than gradients: any leaf may be
+        return paths
+    sources = _sources(traced)
+    return [path for i, path in enumerate(paths) if traced.invars[i] in sources[i]]
+
+
+def _settings(root: Any) -> Iterator[Any]:
+    """Everything by the name of a decay that an object's closures reach, not ours."""
+    waiting, seen = [root], set()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        names, others = _contents(thing)
+        ours = str(getattr(thing, "__module__", "")).startswith("wdjax.")
+        if _NAME in names and not ours:
+            yield names[_NAME]
+        waiting.extend((*names.values(), *others))
+
+
+def _contents(thing: Any) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
+    """What a function, a wrapper or a container holds: by name, and without."""
+    if isinstance(thing, functools.partial):
+        return thing.keywords, (thing.func, *thing.args)
+    if isinstance(thing, Mapping):
+        return {k: v for k, v in thing.items() if isinstance(k, str)}, ()
+    if isinstance(thing, tuple | list):
+        return {}, tuple(thing)
+    if owner := getattr(thing, "__self__", None):  # a method's
+        return vars(owner) if hasattr(owner, "__dict__") else {}, ()
+    if isinstance(code := getattr(thing, "__code__", None), types.CodeType):
+        return dict(_cells(code.co_freevars, thing.__closure__ or ())), ()
+    return {}, ()
+
+
+def _cells(names: Iterable[str], cells: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(names, cells, strict=True):
+        with contextlib.suppress(ValueError):  # nothing has been assigned to it
+            yield name, cell.cell_contents
+
+
+def _is_off(value: Any) -> bool:
+    return value is None or (check.is_concrete(value) and not np.any(np.asarray(value)))
+
+
+def _sources(jaxpr: Jaxpr) -> list[frozenset[Any]]:
+    """The inputs that each output of a program depends on, at most."""
+    sources: dict[Any, frozenset[Any]] = {v: frozenset({v}) for v in jaxpr.invars}
+
+    def of(atoms: Any) -> list[frozenset[Any]]:
+        variables = (a for a in atoms if not isinstance(a, Literal))
+        return [sources.get(v, frozenset()) for v in variables]
+
+    for equation in jaxpr.eqns:
+        together = frozenset().union(*of(equation.invars))
+        sources.update(dict.fromkeys(equation.outvars, together))
+    return [*of(jaxpr.outvars)]

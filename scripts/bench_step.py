@@ -54,21 +54,29 @@ Tried for AdamW on two x86-64 cores, as ratios to optax.adamw in the same run:
   PyTorch's fused AdamW                                                 0.41-0.64
 
 The flag belongs to the process, not to a program, and without it the one loop loses; so
-it is no default. What else costs, beyond the bytes:
+it is no default ("merged" below). What else costs, beyond the bytes, as ratios alone
+and in a loop:
 
-  scratch of a step that is a program of its own is mapped anew in every call: held norm
-      and CPR 8.9 and 9.3 x SGD; 4.5 and 5.4 with MALLOC_MMAP_THRESHOLD_ and
-      MALLOC_TRIM_THRESHOLD_ at 8 GB, as inside a longer program
+  scratch of a step that is a program of its own is mapped anew in every call, page by
+      page: most of what norm control costs alone (held norm 7.2, in a loop 1.9), and
+      RMSprop, Adagrad and Lion behind L2 (3.7, 3.6, 1.8; in a loop 1.6, 1.6, 1.5),
+      where g + λθ is written out as in Optax's own chain. "Kept" is the C library told
+      not to give memory back (MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_)
   a sum over θ + u (held norm, CPR, turns): XLA writes θ + u out first, in each of ten
       forms: p², |p|², two stages, a dot, a variadic reduce, a maximum or a select in
       between, the square expanded, barriers around θ or around both
-      and the flag above: 13.9 x where 6.7 without; to an average 2.1 where 1.9
-  g + λθ in front of RMSprop, Adagrad and Lion: written out, as in Optax's own chain;
-      against the bare base 4.5, 2.9 and 1.8 x
-  a norm or a mean of g or θ first (to a norm, stable): another read; 1.35, 1.96 x SGD
+  g + λθ in front of the Adam family: θ is read twice more, 48 bytes for 40
+  a mean of g or a norm of θ first (stable, to a norm): another read, 16 bytes for 12
+  an average of θ, or master weights: memory that is written too, 28 for 12 and 18 for 6
   squares that AdamS could share with Adam: 3.3 x, and 1.13-1.17 behind a barrier
-  two outputs that need both inputs (error feedback): both are copied first
-  random numbers: 7 ns each (Threefry), for the stochastic gate and rounding
+  two outputs that need both inputs (error feedback): both are copied first; computed
+      from the rounded weight, from its update or behind a barrier, still
+  exp (the exponential pull): arithmetic, 1.2
+  random numbers (stochastic gate and rounding), nanoseconds each: jax.random 8; its
+      words halved 3.4; four draws from a block, put together by reshaping, 0.7-2.1; a
+      block for each entry inside the loop that uses it (kept) 0.6
+  p + u where u is the buffer itself (sgd_l2_velocity): XLA's loops that only add take
+      twice as long as those that multiply too, 0.21 and 0.12 ms for a million
 
 Not measured: any accelerator.
 """

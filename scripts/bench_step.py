@@ -69,8 +69,9 @@ and in a loop:
   a mean of g or a norm of θ first (stable, to a norm): another read, 16 bytes for 12
   an average of θ, or master weights: memory that is written too, 28 for 12 and 18 for 6
   squares that AdamS could share with Adam: 3.3 x, and 1.13-1.17 behind a barrier
-  two outputs that need both inputs (error feedback): both are copied first; computed
-      from the rounded weight, from its update or behind a barrier, still
+  two outputs that need both inputs (error feedback): both are copied first, in each of
+      five forms: from the exact, the rounded or the stepped weight, behind a barrier,
+      or as halves of one word, 14.8-16.9 ms
   exp (the exponential pull): arithmetic, 1.2
   random numbers (stochastic gate and rounding), nanoseconds each: jax.random 8; its
       words halved 3.4; four draws from a block, put together by reshaping, 0.7-2.1; a

@@ -82,7 +82,7 @@ def test_keys_do_not_follow_the_default_generator():
 def test_over_all_outcomes_a_gate_lets_through_exactly_the_pull(
     monkeypatch, probability
 ):
-    monkeypatch.setattr("wdjax.decay.gate.words", lambda key, shape: EVERY)
+    monkeypatch.setattr("wdjax.decay.draws.words", lambda key, shape: EVERY)
     x = jnp.ones(len(EVERY))
     factors = gate.stochastic(probability).opening(x, x, 0, 0)
     assert np.mean(factors) == pytest.approx(1, rel=1e-14)
@@ -102,7 +102,7 @@ def test_over_all_outcomes_a_gate_lets_through_exactly_the_pull(
     ],
 )
 def test_over_all_outcomes_rounding_has_exactly_the_mean(monkeypatch, dtype, x):
-    monkeypatch.setattr("wdjax.decay.precision.words", lambda key, shape: EVERY)
+    monkeypatch.setattr("wdjax.decay.draws.words", lambda key, shape: EVERY)
     x = np.float32(x)
     rounded = precision._at_random(jnp.full(len(EVERY), x), dtype, KEY)
     assert np.mean(np.float64(rounded)) == np.float64(x)

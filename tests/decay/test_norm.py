@@ -290,7 +290,7 @@ def test_what_is_not_turned_is_not_held_either(make):
 def test_a_control_notes_its_name_and_leaves_and_is_no_match_for_l2(name, optimizer):
     with ledger.collect() as entries:
         optimizer.init(PARAMS)
-    assert entries == [ledger.Entry(name, ("v", "w"))]
+    assert entries == [ledger.Entry(name, {"v": 1.0, "w": 1.0})]
     both = wdjax.with_l2(optax.chain(optax.sgd(0.1), optimizer), 0.1)
     with pytest.warns(wdjax.DecayWarning, match=r"both act on v, w\."):
         both.init(PARAMS)

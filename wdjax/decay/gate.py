@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from wdjax import check
-from wdjax.decay.draws import leaf_key, words
+from wdjax.decay import draws
 from wdjax.types import ScalarLike
 
 _OUTCOMES = 2**24
@@ -76,7 +76,9 @@ class Stochastic:
     def opening(self, step: Array, x: Array, t: Any, leaf: int) -> Array:
         """1/p with probability p, else 0, for each entry."""
         del step
-        drawn = words(leaf_key(self.seed, t, leaf), x.shape) >> 8  # float32 counts it
+        drawn = (
+            draws.words(draws.leaf_key(self.seed, t, leaf), x.shape) >> 8
+        )  # float32 counts it
         p = jnp.asarray(self.probability, jnp.float32)
         opens = jnp.maximum(jnp.round(p * _OUTCOMES), 1)  # so many of the outcomes
         wide = jnp.promote_types(x.dtype, jnp.float32)

@@ -46,9 +46,8 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wdjax import check
-from wdjax.decay import place
+from wdjax.decay import draws, place
 from wdjax.decay.carry import keep_dtypes
-from wdjax.decay.draws import leaf_key, words
 from wdjax.decay.schedule import increment
 
 _NARROW = (jnp.bfloat16, jnp.float16)
@@ -209,7 +208,7 @@ def _wrap(
         )
         us = structure.flatten_up_to(updates)  # keeps a None where a leaf is frozen
         keys: list[Any] = [
-            leaf_key(seed, state.step, i) if keeper.draws else None
+            draws.leaf_key(seed, state.step, i) if keeper.draws else None
             for i in range(len(thetas))
         ]
         leaves = zip(us, thetas, weights, memories, strict=True)
@@ -289,7 +288,7 @@ def _at_random(point: Array, dtype: Any, key: Any) -> Array:
     On its bits, of which the dtype drops the last: a random number below their unit
     carries into the rest as often as it should.
     """
-    word = words(key, point.shape)
+    word = draws.words(key, point.shape)
     dropped = jnp.finfo(jnp.float32).nmant - jnp.finfo(dtype).nmant
     bits = jax.lax.bitcast_convert_type(point, jnp.uint32) + (word >> (32 - dropped))
     bits = bits >> dropped << dropped

@@ -351,6 +351,15 @@ SILENT = {
         0.1,
         where=ROW_0,
     ),
+    "arrays apart, scheduled": lambda: wdjax.with_l2(
+        wdjax.adamw(
+            optax.linear_schedule(0.1, 0.0, 5),
+            0.01,
+            where={"w": np.array([[0.0], [1.0]]), "b": np.array([0.0, 1.0])},
+        ),
+        0.1,
+        where=ROW_0,
+    ),
     "Optax without its decay": lambda: wdjax.with_l2(
         optax.adamw(0.1, weight_decay=0.0), 0.1
     ),
@@ -374,6 +383,12 @@ SILENT = {
 @pytest.mark.parametrize("make", SILENT.values(), ids=SILENT)
 def test_there_is_nothing_to_warn_of(make):
     assert heard(make()) == []
+
+
+def test_without_l2_nobody_looks_into_the_optimizer(monkeypatch):
+    monkeypatch.setattr("wdjax.decay.foreign.decayed", lambda *_: pytest.fail("looked"))
+    assert heard(wdjax.with_weight_decay(optax.adamw(0.1), 0.1)) == []
+    assert heard(wdjax.with_l2(optax.adamw(0.1), 0.0)) == []
 
 
 def test_a_second_init_is_heard_as_the_first():
@@ -417,6 +432,18 @@ def test_a_traced_rate_is_taken_to_be_on():
         jax.jit(init)(0.0)
 
 
+@pytest.mark.parametrize("which", ["in front", "behind", "both"])
+def test_a_traced_multiplier_is_taken_to_be_on(which):
+    def init(multiplier):
+        traced = {"w": multiplier, "b": 0.0}
+        behind = traced if which != "in front" else None
+        in_front = traced if which != "behind" else None
+        return wdjax.with_l2(decayed(where=behind), 0.1, where=in_front).init(PARAMS)
+
+    with pytest.warns(wdjax.DecayWarning, match="both act on w\\."):
+        jax.jit(init)(0.0)
+
+
 def test_a_rate_in_an_array_is_known_also_under_jit():
     """A comparison with 0 would be traced there."""
     on, off = jnp.array(0.1), jnp.array(0.0)
@@ -452,6 +479,13 @@ def test_a_ledger_holds_who_pulls_which_leaves():
         ledger.Entry("decay_weights", {"b": 1.0, "w": 1.0}),
         ledger.Entry("decay_weights_after", {"w": 1.0}),
     ]
+
+
+def test_a_ledger_hears_a_decay_that_is_not_ours():
+    with ledger.collect() as entries, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wdjax.with_l2(optax.adamw(0.1), 0.1).init(PARAMS)
+    assert [entry.caller for entry in entries] == ["add_l2", "weight_decay"]
 
 
 def test_an_outer_ledger_hears_what_an_inner_one_hears():

@@ -42,6 +42,20 @@ def of_partials(strength):
     )
 
 
+def of_lists(strength):
+    """The links of a chain in a list."""
+    links = [optax.identity(), optax.add_decayed_weights(strength)]
+    note = [].append  # a method of what has no attributes
+
+    def update(updates, state, params):
+        for link in links:
+            note(link)
+            updates, _ = link.update(updates, link.init(params), params)
+        return updates, state
+
+    return optax.GradientTransformation(lambda params: (), update)
+
+
 def recursive(strength):
     """A closure with a cell that is still empty when `init` is called."""
     weight_decay = strength
@@ -61,6 +75,7 @@ def recursive(strength):
     [
         (of_methods, ["w"]),
         (of_partials, ["b", "w"]),
+        (of_lists, ["b", "w"]),
         (recursive, ["b", "w"]),
         (optax.add_decayed_weights, ["b", "w"]),
     ],
@@ -82,6 +97,21 @@ def test_a_traced_strength_is_taken_to_be_on():
 
     jax.jit(run)(0.0)
     assert heard == ["b", "w"]
+
+
+def test_a_strength_in_an_array_is_known_also_under_jit():
+    heard = []
+
+    strong, weak = jnp.array(0.1), jnp.array(0.0)
+
+    def known(x):
+        for strength in (strong, weak):
+            optimizer = optax.adamw(0.1, weight_decay=strength)
+            heard.append(foreign.decayed(optimizer, PARAMS))
+        return x
+
+    jax.jit(known)(0.0)
+    assert heard == [["b", "w"], []]
 
 
 def test_shapes_and_hidden_leaves_are_parameters_too():

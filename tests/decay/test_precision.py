@@ -167,6 +167,8 @@ def test_random_rounding_leaves_what_fits_and_what_is_not_finite():
     fits = jnp.array([0.0, 1.0, -0.5, 3.0, jnp.inf, -jnp.inf, jnp.nan], jnp.float32)
     drawn = precision._at_random(fits, jnp.bfloat16, jax.random.key(0))
     np.testing.assert_array_equal(drawn, fits)
+    full = jnp.asarray(np.full(99, 2**31 - 1, np.uint32).view(np.float32))
+    assert np.isnan(precision._at_random(full, jnp.bfloat16, jax.random.key(0))).all()
 
 
 @wrappers

@@ -156,7 +156,7 @@ def checked(
             with ledger.collect() as entries:
                 state = optimizer.init(params)
                 if any(entry.caller == "add_l2" for entry in entries):
-                    inside = dict.fromkeys(foreign.decayed(around, params), 1.0)
+                    inside = dict.fromkeys(foreign.decayed(around, params), True)
                     ledger.enter(ledger.Entry("weight_decay", inside))
         finally:
             _asking.reset(token)
@@ -188,7 +188,7 @@ def _meet(a: Any, b: Any) -> bool:
     """Whether two multipliers of a leaf may both differ from 0 in one entry."""
     if not (check.is_concrete(a) and check.is_concrete(b)):
         return True
-    return bool(np.any(np.logical_and(np.asarray(a), np.asarray(b))))
+    return bool(np.any(np.logical_and(a, b)))
 
 
 def _both_places(leaves: list[str]) -> str:

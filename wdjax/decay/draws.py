@@ -39,7 +39,7 @@ def words(key: Array, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     column = indices.pop() if indices else jnp.zeros((), jnp.uint32)
     row = jnp.zeros_like(column)
     for index, size in zip(indices, shape[:-1], strict=True):
-        row = row * jnp.uint32(size) + index
+        row = row * size + index
     first, second = jax.random.key_data(key)
     return threefry(first, second, row, column)
 
@@ -65,5 +65,5 @@ def threefry(
             x = x + y
             y = (y << turn | y >> (32 - turn)) ^ x
         x = x + keys[(block + 1) % 3]
-        y = y + keys[(block + 2) % 3] + jnp.uint32(block + 1)
+        y = y + keys[(block + 2) % 3] + (block + 1)
     return x

@@ -34,7 +34,7 @@ def decayed(optimizer: optax.GradientTransformation, params: PyTree) -> list[str
         optimizer: any; what it wraps is looked at too.
         params: the parameters, or their shapes.
     """
-    if all(_is_off(value) for value in _settings(optimizer)):
+    if all(_is_off(value) for value in _settings(optimizer, set())):
         return []
     paths = list(where.pulled(None, params))
     thetas, structure = jax.tree.flatten(params)
@@ -52,19 +52,17 @@ def decayed(optimizer: optax.GradientTransformation, params: PyTree) -> list[str
     return [path for i, path in enumerate(paths) if traced.invars[i] in sources[i]]
 
 
-def _settings(root: Any) -> Iterator[Any]:
+def _settings(thing: Any, seen: set[int]) -> Iterator[Any]:
     """Everything by the name of a decay that an object's closures reach, not ours."""
-    waiting, seen = [root], set()
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        names, others = _contents(thing)
-        ours = str(getattr(thing, "__module__", "")).startswith("wdjax.")
-        if _NAME in names and not ours:
-            yield names[_NAME]
-        waiting.extend((*names.values(), *others))
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    names, others = _contents(thing)
+    ours = str(getattr(thing, "__module__", None)).startswith("wdjax.")
+    if _NAME in names and not ours:
+        yield names[_NAME]
+    for inside in (*names.values(), *others):
+        yield from _settings(inside, seen)
 
 
 def _contents(thing: Any) -> tuple[Mapping[str, Any], tuple[Any, ...]]:

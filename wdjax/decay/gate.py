@@ -82,8 +82,7 @@ class Stochastic:
         p = jnp.asarray(self.probability, jnp.float32)
         opens = jnp.maximum(jnp.round(p * _OUTCOMES), 1)  # so many of the outcomes
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        factor = (_OUTCOMES / opens.astype(wide)).astype(x.dtype)
-        return jnp.where(drawn < opens, factor, 0)
+        return jnp.where(drawn < opens, _OUTCOMES / opens.astype(wide), 0)
 
 
 always = Always()

@@ -296,7 +296,7 @@ def _at_random(point: Array, dtype: Any, key: Any) -> Array:
     if dtype == jnp.float16:  # its subnormals are as many bits short as they are small
         least = jnp.finfo(dtype).smallest_subnormal
         low = jnp.floor(point / least)
-        up = (word >> 8).astype(jnp.float32) < (point / least - low) * 2**24
+        up = (word >> 8) < (point / least - low) * 2**24
         new = jnp.where(jnp.abs(point) < jnp.finfo(dtype).tiny, (low + up) * least, new)
     return jnp.where(jnp.isfinite(point), new, point)
 

@@ -198,7 +198,7 @@ def measure(
         decay=[0.0, *method.decays.values(config.rows)],
         learning_rate=method.learning_rates.values(config.columns),
     )
-    with CellBar(name, grid.size, progress) as bar:
+    with CellBar(name, progress) as bar:
         panel = sweep.run(
             train,
             grid,

@@ -78,12 +78,15 @@ def wdjax_grid(model: str, devices: int, block: int) -> Callable[[], dict[str, f
     grid = sweep.grid([0], learning_rate=[1e-3], decay=np.geomspace(1e-4, 1, cells))
     layout = sweep.Layout(devices, block, cells)
     started = time.perf_counter()
-    train_chunk = sweep.prepare(train, grid, data, layout)
+    study = sweep.prepare(train, grid, data, layout)
     compile_seconds = time.perf_counter() - started
 
     def turn() -> dict[str, float]:
         started = time.perf_counter()
-        train_chunk(0)
+        flight = study.begin(0)
+        while flight.segment < train.segments:
+            flight = study.advance(flight)
+        study.finish(flight)
         seconds = time.perf_counter() - started
         return {"ms": 1e3 * seconds / cells / STEPS[model], "compile": compile_seconds}
 

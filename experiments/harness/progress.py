@@ -13,20 +13,20 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class CellBar:
-    """Cells done, cells diverged, time left; a context manager around one grid.
+    """Steps and cells done, loss of the best cell, time left; around one grid.
 
     Args:
         name: what is being run.
-        cells: how many there are.
         write: prints one line, for output that is not a terminal.
     """
 
-    def __init__(self, name: str, cells: int, write: Callable[[str], None]):
+    def __init__(self, name: str, write: Callable[[str], None]):
         """Start at zero."""
         self.name, self.write, self.last_line = name, write, 0.0
         self.terminal = sys.stderr.isatty()
         hidden = not self.terminal
-        self.bar = tqdm(total=cells, desc=name, unit="cell", disable=hidden)
+        layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=1.0, desc=name, bar_format=layout, disable=hidden)
 
     def __enter__(self) -> Self:
         """Show the first line, before anything is compiled."""
@@ -44,15 +44,21 @@ class CellBar:
         self.bar.close()
 
     def __call__(self, progress: Progress) -> None:
-        """Show what is known after a chunk."""
-        done, cells, seconds, diverged = progress
+        """Show what is known after a segment."""
+        done, cells, seconds, diverged, share, best = progress
         if self.terminal:
-            self.bar.set_postfix(diverged=diverged, refresh=False)
-            self.bar.update(done - self.bar.n)
+            self.bar.set_postfix(
+                cells=f"{done}/{cells}",
+                diverged=diverged,
+                loss=f"{best:.3g}",
+                refresh=False,
+            )
+            self.bar.update(share - self.bar.n)
         elif done == cells or seconds - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = seconds
-            left = seconds * (cells - done) / done
+            left = seconds * (1 - share) / share
             self.write(
-                f"{self.name}: {done} of {cells} cells, {seconds:.0f} s, about "
-                f"{left:.0f} s left, {diverged} diverged"
+                f"{self.name}: {done} of {cells} cells, {share:.0%} of the steps, "
+                f"{seconds:.0f} s, about {left:.0f} s left, best loss {best:.3g}, "
+                f"{diverged} diverged"
             )

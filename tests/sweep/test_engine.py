@@ -109,7 +109,7 @@ def test_the_data_set_is_not_in_the_program(linear):
     grid = sweep.grid(seed=[0], decay=[1.0, 2.0])
 
     def size(train):
-        return len(sweep.lower(train, grid, data, layout).as_text())
+        return len(sweep.lower(train, grid, data, layout).advance.as_text())
 
     assert size(train) < 1e6
     assert size(with_constants) > 1e6  # so the bound can fail
@@ -127,16 +127,38 @@ def test_a_real_network_on_cifar_sized_data_stays_small_as_text(linear):
     )
     data = sweep.Arrays(examples, examples, examples, jnp.zeros(3), jnp.ones(3))
     grid = sweep.grid(**SMALL)
-    text = sweep.lower(train, grid, data, sweep.Layout(1, 1, 4)).as_text()
-    assert len(text) < 1e6
+    for program in sweep.lower(train, grid, data, sweep.Layout(1, 1, 4)):
+        assert len(program.as_text()) < 1e6
 
 
-def test_progress_is_reported_after_each_chunk(dataset, train):
+def test_progress_is_reported_after_each_segment(dataset, train):
     seen = []
     layout = sweep.Layout(devices=1, block=1, chunk=5)
     grid = sweep.grid(**SMALL)
-    sweep.run(train, grid, sweep.arrays(dataset), layout=layout, progress=seen.append)
-    assert [(p.cells_done, p.cells) for p in seen] == [(5, 12), (10, 12), (12, 12)]
+    result = sweep.run(
+        train, grid, sweep.arrays(dataset), layout=layout, progress=seen.append
+    )
+    assert [p.cells_done for p in seen] == [0] * 4 + [5] * 4 + [10] * 4 + [12]
+    assert {p.cells for p in seen} == {12}
+    shares = [5 * i / 48 for i in range(1, 5)]
+    shares += [(20 + 5 * i) / 48 for i in range(1, 5)]
+    shares += [(40 + 2 * i) / 48 for i in range(1, 5)] + [1.0]
+    np.testing.assert_allclose([p.share for p in seen], shares)
+    flat = result.loss.values.reshape(12, 4)
+    assert seen[6].best_loss == flat[5:10, 2].min()
+
+
+def test_a_block_shares_its_seed_and_its_minibatches(dataset, linear):
+    """Of a batched gather there is none: the data are indexed once for a block."""
+    init, apply, make_optimizer = linear
+    data = sweep.arrays(dataset)
+    train = sweep.make_train(
+        init, apply, make_optimizer, steps=4, batch_size=6, records=1
+    )
+    lowered = sweep.lower(train, sweep.grid(**SMALL), data, sweep.Layout(1, 3, 6))
+    text = lowered.advance.as_text()
+    assert "3x6x2x2x3xui8" not in text
+    assert "6x2x2x3xui8" in text  # the minibatch is there
 
 
 @pytest.mark.parametrize(

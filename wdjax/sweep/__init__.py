@@ -3,10 +3,14 @@
 ===========  ==============================================================
 `batches`    a data set on the device, shuffled and batched there
 `evaluate`   mean loss and error over whole splits
-`train`      one run as a pure function: ``make_train``
+`training`   what the engine can run: a pure function, cut into segments
+`train`      one run on images as such: ``make_train``
 `schedules`  the multipliers η_t
 `cells`      the labelled product of what varies
-`engine`     a grid through one compiled program
+`layout`     which cell sits where: devices, blocks, chunks
+`programs`   a training over the cells of a chunk, compiled
+`study`      a grid, ready to be trained segment by segment
+`engine`     a grid from its first cell to the labelled result
 `record`     results on disk, with all that is needed to repeat them
 ===========  ==============================================================
 """
@@ -21,10 +25,12 @@ except ModuleNotFoundError as error:
 
 from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Grid, grid
-from wdjax.sweep.engine import Layout, Progress, default_layout, lower, prepare, run
+from wdjax.sweep.engine import Progress, lower, prepare, run
+from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.record import load, save
 from wdjax.sweep.schedules import SCHEDULES, constant, cosine, step
 from wdjax.sweep.train import make_train
+from wdjax.sweep.training import Training
 
 __all__ = [
     "SCHEDULES",
@@ -33,6 +39,7 @@ __all__ = [
     "Grid",
     "Layout",
     "Progress",
+    "Training",
     "arrays",
     "constant",
     "cosine",

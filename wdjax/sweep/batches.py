@@ -54,16 +54,9 @@ def standardised(
     return (images.astype(mean.dtype) - mean) / deviation
 
 
-def reshuffled(
-    order: Int[Array, " n"], key: Key[Array, ""], t: Int[Array, ""], batch_size: int
-) -> Int[Array, " n"]:
-    """A new permutation at the first step of each epoch, else the same."""
-    batches = len(order) // batch_size
-    return jax.lax.cond(
-        t % batches == 0,
-        lambda: jax.random.permutation(jax.random.fold_in(key, t), len(order)),
-        lambda: order,
-    )
+def permutation(n: int, key: Key[Array, ""], start: Int[Array, ""]) -> Int[Array, " n"]:
+    """The order of the epoch that starts at a step: known again whenever asked."""
+    return jax.random.permutation(jax.random.fold_in(key, start), n)
 
 
 def minibatch(

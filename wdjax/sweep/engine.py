@@ -1,63 +1,45 @@
-"""Run one training function over a whole grid, as one compiled program."""
+"""Run one training function over a whole grid."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax.sharding import AxisType, Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Int, PyTree
 
+from wdjax.sweep import programs
 from wdjax.sweep.cells import Cells, Grid, cells
-from wdjax.sweep.train import Outcome, Train
-
-
-class Layout(NamedTuple):
-    """How cells lie on devices.
-
-    Attributes:
-        devices: over how many devices the cells are spread.
-        block: cells that one device trains at once (``vmap``); it takes its blocks
-            one after the other (``lax.map``).
-        chunk: cells in one call of the program; after each, progress is reported.
-    """
-
-    devices: int
-    block: int
-    chunk: int
+from wdjax.sweep.layout import Layout, Slots, check_layout, default_layout, slots
+from wdjax.sweep.record import version
+from wdjax.sweep.store import Store, fingerprint, open_store, stored_layout
+from wdjax.sweep.study import Flight, Outcomes, Study
+from wdjax.sweep.training import Train, Training, in_one_piece
 
 
 class Progress(NamedTuple):
-    """What is known after a chunk."""
+    """What is known after a segment.
+
+    Attributes:
+        cells_done: how many cells are finished.
+        cells: how many there are.
+        seconds: since the programs were compiled.
+        diverged: of the finished cells.
+        share: of all the work, the steps of unfinished cells too.
+        best_loss: the least training loss in the last records of the cells in flight;
+            NaN where the training records none.
+    """
 
     cells_done: int
     cells: int
     seconds: float
     diverged: int
-
-
-def default_layout(cells: int) -> Layout:
-    """One cell at a time on CPU devices, 64 at once on accelerators.
-
-    On a CPU, a cell's weights and moments stay in the cache while it trains; vmapped
-    cells push each other out. ``scripts/bench`` measures it. The number for
-    accelerators is not measured.
-
-    Args:
-        cells: the size of the grid.
-
-    Returns:
-        A layout over all of the backend's devices.
-    """
-    devices = min(jax.device_count(), cells)
-    if jax.default_backend() == "cpu":
-        return Layout(devices, block=1, chunk=_up(min(8 * devices, cells), devices))
-    block = min(64, -(-cells // devices))
-    return Layout(devices, block, chunk=block * devices)
+    share: float
+    best_loss: float
 
 
 def run(
@@ -68,56 +50,160 @@ def run(
     layout: Layout | None = None,
     record_steps: Int[np.ndarray, " records"] | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    every: float = 15.0,
+    configuration: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> xr.Dataset:
     """Train every cell of a grid.
 
-    One program is compiled, for a chunk of cells, and called until all are done. A
-    chunk that the grid does not fill is padded with copies of its last cell, which are
-    dropped from the result.
+    The programs are compiled once, for a chunk of cells, and called until all are
+    done. What a chunk or a block lacks is filled up with copies, which are dropped from
+    the result.
+
+    With a folder nothing is lost: a run that was stopped at any moment goes on with
+    ``resume=True`` and ends with the bits of one that was not. Under
+    ``jax.distributed`` each process trains a part of the chunks, on its own devices,
+    and every process returns the whole result; they share nothing but the folder.
 
     Args:
         train: ``(data, hypers, key) -> outcome``, as from :func:`make_train`; a pure
             function whose outcome is a flat dictionary of scalars and curves.
         grid: which cells; an axis named ``x`` arrives as ``hypers["x"]``.
         data: whatever ``train`` takes first; an argument of the program.
-        layout: how cells lie on devices; the default suits the backend.
+        layout: how cells lie on devices; the folder's, or one that suits the backend.
         record_steps: the steps at which curves were recorded, as the coordinate
             ``record``.
-        progress: called after each chunk.
+        progress: called after each segment of a chunk.
+        folder: for checkpoints and finished chunks, of this study alone.
+        resume: go on with what the folder holds.
+        every: seconds between two checkpoints of a chunk.
+        configuration: what else the study is, to be compared when it is resumed.
+        say: told what was found unreadable.
 
     Returns:
         A data set with the grid's axes as dimensions and coordinates, and ``record``
         for curves. Attributes: ``compile_seconds``, ``run_seconds``, ``layout``.
 
     Raises:
-        ValueError: the layout does not fit the devices.
+        ValueError: the layout does not fit the devices, the folder holds another study
+            or cannot be written, or there are several processes and no folder.
     """
+    me, processes = jax.process_index(), jax.process_count()
+    if processes > 1 and folder is None:
+        raise ValueError(
+            f"There are {processes} processes; give them a folder that they share."
+        )
+    if layout is None and folder is not None:
+        layout = stored_layout(folder, process=me)
     layout = default_layout(grid.size) if layout is None else layout
     started = time.perf_counter()
-    train_chunk = prepare(train, grid, data, layout)
+    lowered, data, flat, places = _lowered(train, grid, data, layout)
+    store = None
+    if folder is not None:
+        identity = _identity(lowered, grid, data, layout, configuration or {})
+        store = open_store(
+            folder, identity, resume=resume, every=every, process=me, say=say
+        )
+    study = Study(_training(train), lowered, data, flat, places, layout)
+    outcomes = _recalled(study, store)
+    if len(outcomes) < study.chunks:
+        study = study.compiled()
     compiled = time.perf_counter()
-
-    outcomes, diverged = [], 0
-    for start in range(0, grid.size, layout.chunk):
-        outcomes.append(train_chunk(start))
-        done = min(start + layout.chunk, grid.size)
-        diverged += int(np.sum(outcomes[-1].get("diverged_at", np.array([-1])) >= 0))
-        seconds = time.perf_counter() - compiled
-        progress(Progress(done, grid.size, seconds, diverged))
-
-    result = _labelled(outcomes, grid, record_steps)
+    try:
+        for number in range(me, study.chunks, processes):
+            if number not in outcomes:
+                news = partial(_news, study, outcomes, compiled)
+                outcomes[number] = _train_chunk(
+                    study, store, number, lambda f, news=news: progress(news(f))
+                )
+    finally:
+        if store is not None:
+            store.close()
+    outcomes |= _of_others(study, store, outcomes)
+    ran = time.perf_counter()
+    progress(_news(study, outcomes, compiled, None))
+    result = _labelled(study, outcomes, grid, record_steps)
     result.attrs |= {
         "compile_seconds": compiled - started,
-        "run_seconds": time.perf_counter() - compiled,
+        "run_seconds": ran - compiled,
         "layout": str(layout._asdict()),
     }
     return result
 
 
-def prepare(
-    train: Train, grid: Grid, data: PyTree, layout: Layout
-) -> Callable[[int], dict[str, np.ndarray]]:
-    """Put the data on the devices and compile the program of a chunk.
+def _train_chunk(
+    study: Study,
+    store: Store | None,
+    number: int,
+    progress: Callable[[Flight], None],
+) -> Outcomes:
+    """One chunk, from its last checkpoint or its first step to its outcome."""
+    flight = study.begin(number)
+    if store is not None:
+        flight = store.restore(number, flight) or flight
+    try:
+        while flight.segment < study.training.segments:
+            flight = study.advance(flight)
+            if store is not None and flight.segment < study.training.segments:
+                store.keep(flight)
+            progress(flight)
+        outcome = study.finish(flight)
+    except KeyboardInterrupt:
+        if store is not None and flight.segment and not flight.is_spent():
+            store.keep(flight, now=True)
+        raise
+    if store is not None:
+        store.finish(number, outcome)
+    return outcome
+
+
+def _recalled(study: Study, store: Store | None) -> dict[int, Outcomes]:
+    """The chunks that are finished already."""
+    if store is None:
+        return {}
+    found = {number: store.finished(number) for number in range(study.chunks)}
+    return {n: outcome for n, outcome in found.items() if outcome is not None}
+
+
+def _of_others(
+    study: Study, store: Store | None, outcomes: Mapping[int, Outcomes]
+) -> dict[int, Outcomes]:
+    """The chunks of the other processes, once they are there."""
+    found: dict[int, Outcomes] = {}
+    missing = [n for n in range(study.chunks) if n not in outcomes]
+    while store is not None and missing:
+        for number in missing:
+            outcome = store.finished(number)
+            if outcome is not None:
+                found[number] = outcome
+        missing = [number for number in missing if number not in found]
+        time.sleep(0.1 if missing else 0.0)
+    return found
+
+
+def _identity(
+    lowered: programs.Programs,
+    grid: Grid,
+    data: PyTree,
+    layout: Layout,
+    configuration: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a study is: its settings, its code as programs, its data."""
+    text = "".join(program.as_text() for program in lowered)
+    return {
+        "configuration": dict(configuration),
+        "grid": {name: values.tolist() for name, values in grid.axes.items()},
+        "layout": layout._asdict(),
+        "data": fingerprint(data),
+        "program": hashlib.sha256(text.encode()).hexdigest(),
+        "versions": {name: version(name) for name in ("wdjax", "jax", "jaxlib")},
+    }
+
+
+def prepare(train: Train, grid: Grid, data: PyTree, layout: Layout) -> Study:
+    """Put the data on the devices and compile the programs of a chunk.
 
     Args:
         train: see :func:`run`.
@@ -126,103 +212,87 @@ def prepare(
         layout: see :func:`run`.
 
     Returns:
-        A function that trains the chunk of cells from ``start`` and returns its
-        outcomes, without the copies that pad the last chunk.
+        The study, before its first cell.
 
     Raises:
         ValueError: the layout does not fit the devices.
     """
-    _check_layout(layout)
-    data = jax.device_put(data, NamedSharding(_mesh(layout), P()))
-    program = lower(train, grid, data, layout).compile()
-    flat = cells(grid)
-
-    def train_chunk(start: int) -> dict[str, np.ndarray]:
-        outcome = jax.device_get(program(data, *_chunk(flat, start, layout.chunk)))
-        return {name: value[: grid.size - start] for name, value in outcome.items()}
-
-    return train_chunk
+    lowered, data, flat, places = _lowered(train, grid, data, layout)
+    return Study(_training(train), lowered, data, flat, places, layout).compiled()
 
 
-def lower(train: Train, grid: Grid, data: PyTree, layout: Layout) -> jax.stages.Lowered:
-    """The program of a chunk, before it is compiled: its text, its cost, its memory.
+def lower(train: Train, grid: Grid, data: PyTree, layout: Layout) -> programs.Programs:
+    """The programs of a chunk, not compiled: their text, their cost, their memory.
 
     Args:
         train: see :func:`run`.
         grid: see :func:`run`.
-        data: see :func:`run`; its values do not enter the program.
+        data: see :func:`run`; its values do not enter the programs.
         layout: see :func:`run`.
 
     Returns:
-        JAX's lowered program.
+        JAX's lowered programs.
+
+    Raises:
+        ValueError: the layout does not fit the devices.
     """
-    example = _chunk(cells(grid), 0, layout.chunk)
-    return jax.jit(_over_cells(train, layout)).lower(data, *example)
+    return _lowered(train, grid, data, layout)[0]
 
 
-def _mesh(layout: Layout) -> Mesh:
-    return jax.make_mesh(
-        (layout.devices,),
-        ("cells",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.devices()[: layout.devices],
+def _lowered(
+    train: Train, grid: Grid, data: PyTree, layout: Layout
+) -> tuple[programs.Programs, PyTree, Cells, Slots]:
+    check_layout(layout)
+    flat = cells(grid)
+    places = slots(flat.seed, layout)
+    data = programs.replicated(data, layout)
+    example = programs.chunk_of(flat.hypers, flat.seed, places.cell[0], layout)
+    lowered = programs.lower(_training(train), data, example, layout)
+    return lowered, data, flat, places
+
+
+def _training(train: Train) -> Training:
+    return train if isinstance(train, Training) else in_one_piece(train)
+
+
+def _news(
+    study: Study,
+    outcomes: Mapping[int, Outcomes],
+    since: float,
+    flight: Flight | None,
+) -> Progress:
+    """What is known after a segment, or at the end."""
+    seconds = time.perf_counter() - since
+    total = int(study.slots.real.sum())
+    done = sum(len(study.cells(number)) for number in outcomes)
+    flying = 0.0 if flight is None else len(study.cells(flight.number))
+    passed = 0.0 if flight is None else flight.segment / study.training.segments
+    diverged = sum(
+        int(np.sum(outcome.get("diverged_at", np.array([-1])) >= 0))
+        for outcome in outcomes.values()
     )
-
-
-def _over_cells(train: Train, layout: Layout) -> Callable[..., Outcome]:
-    """``train`` over a leading axis of cells, spread over the devices."""
-
-    def one(data: PyTree, hypers: Mapping[str, Array], seed: Array) -> Outcome:
-        return train(data, hypers, jax.random.key(seed))
-
-    def on_device(data: PyTree, hypers: PyTree, seeds: Array) -> Outcome:
-        block = None if layout.block == 1 else layout.block
-        return jax.lax.map(lambda x: one(data, *x), (hypers, seeds), batch_size=block)
-
-    return jax.shard_map(
-        on_device,
-        mesh=_mesh(layout),
-        in_specs=(P(), P("cells"), P("cells")),
-        out_specs=P("cells"),
-        check_vma=False,  # cells share nothing: there is no collective to check
-    )
-
-
-def _chunk(flat: Cells, start: int, size: int) -> tuple[dict[str, Array], Array]:
-    """The cells from ``start``, padded with copies of the last one."""
-    rows = np.minimum(np.arange(start, start + size), len(flat.seed) - 1)
-    dtype = jnp.result_type(float)
-    hypers = {name: jnp.asarray(v[rows], dtype) for name, v in flat.hypers.items()}
-    return hypers, jnp.asarray(flat.seed[rows])
+    losses = flight.records[-1].get("loss", np.nan) if flight else np.nan
+    best = np.nanmin(losses) if np.any(np.isfinite(losses)) else np.nan
+    share = (done + flying * passed) / total
+    return Progress(done, total, seconds, diverged, share, float(best))
 
 
 def _labelled(
-    outcomes: list[dict[str, np.ndarray]], grid: Grid, record_steps: np.ndarray | None
+    study: Study,
+    outcomes: Mapping[int, Outcomes],
+    grid: Grid,
+    record_steps: np.ndarray | None,
 ) -> xr.Dataset:
     """Chunks of flat cells, as arrays over the grid's named axes."""
+    order = np.concatenate([study.cells(number) for number in outcomes])
     variables: dict[str, Any] = {}
-    for name in outcomes[0]:
-        flat = np.concatenate([outcome[name] for outcome in outcomes])
-        dims = (*grid.axes, "record")[: len(grid.shape) + flat.ndim - 1]
+    for name, example in next(iter(outcomes.values())).items():
+        values = np.concatenate([outcome[name] for outcome in outcomes.values()])
+        flat = np.empty_like(values)
+        flat[order] = values
+        dims = (*grid.axes, "record")[: len(grid.shape) + example.ndim - 1]
         variables[name] = (dims, flat.reshape(grid.shape + flat.shape[1:]))
     coords = dict(grid.axes)
     if record_steps is not None:
         coords["record"] = record_steps
     return xr.Dataset(variables, coords)
-
-
-def _check_layout(layout: Layout) -> None:
-    devices, block, chunk = layout
-    if not 1 <= devices <= jax.device_count():
-        raise ValueError(
-            f"layout.devices is {devices}; this backend has {jax.device_count()}."
-        )
-    if block < 1 or chunk < 1 or chunk % devices:
-        raise ValueError(
-            f"layout.block is {block} and layout.chunk is {chunk}; both must be at "
-            f"least 1, and chunk a multiple of the {devices} devices."
-        )
-
-
-def _up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple

@@ -24,7 +24,7 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
     Returns:
         Text for each of: configuration (JSON), versions (JSON), device, commit, date.
     """
-    versions = {name: _version(name) for name in PACKAGES}
+    versions = {name: version(name) for name in PACKAGES}
     device = jax.devices()[0]
     kind = "" if device.device_kind == device.platform else f" ({device.device_kind})"
     return {
@@ -97,7 +97,8 @@ def writable_folder(folder: Path) -> None:
         ) from None
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """Of an installed package; "not installed" of another."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -4,27 +4,25 @@
 argument, the data set too, so that one compiled program serves all of its cells.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from wdjax.sweep.batches import Arrays, Examples, minibatch, reshuffled, standardised
+from wdjax.sweep.batches import Arrays, Examples, minibatch, permutation, standardised
 from wdjax.sweep.evaluate import Apply, cross_entropy, evaluate
+from wdjax.sweep.training import Hypers, Outcome, Training
 
-Hypers: TypeAlias = Mapping[str, Float[Array, ""]]
-Outcome: TypeAlias = dict[str, Array]
-Train: TypeAlias = Callable[[Any, Hypers, Key[Array, ""]], Outcome]
+Order: TypeAlias = Int[Array, " n"]
 Observe: TypeAlias = Callable[[Hypers, PyTree, PyTree], Outcome]
 
 
 class _State(NamedTuple):
     params: PyTree
     optimizer: PyTree
-    order: Int[Array, " n"]
     diverged_at: Int[Array, ""]
 
 
@@ -37,7 +35,7 @@ def make_train(
     batch_size: int,
     records: int = 20,
     observe: Observe = lambda hypers, params, state: {},
-) -> Train:
+) -> Training:
     r"""Close over all that is static; return a pure function of what varies.
 
     Each epoch is a fresh permutation of the training set, cut into batches; what does
@@ -55,62 +53,89 @@ def make_train(
             optimizer's state, after the last step of each record.
 
     Returns:
-        ``train(data, hypers, key)``. Its outcome holds scalars: ``train_loss``,
-        ``validation_loss``, ``test_loss`` (cross-entropy in nats), ``train_error``,
-        ``validation_error``, ``test_error`` (fractions), and ``diverged_at`` (the
-        first step whose loss is not finite, or −1); and curves of length ``records``:
-        ``loss`` (mean over the minibatches of the record), ``norm`` (of all
-        parameters), and whatever ``observe`` returns.
+        ``train(data, hypers, key)``, with a segment for each record. Its outcome
+        holds scalars: ``train_loss``, ``validation_loss``, ``test_loss``
+        (cross-entropy in nats), ``train_error``, ``validation_error``, ``test_error``
+        (fractions), and ``diverged_at`` (the first step whose loss is not finite, or
+        −1); and curves of length ``records``: ``loss`` (mean over the minibatches of
+        the record), ``norm`` (of all parameters), and whatever ``observe`` returns.
 
     Raises:
         ValueError: ``steps``, ``batch_size`` or ``records`` do not fit.
     """
     _check_lengths(steps, batch_size, records)
 
-    def train(data: Arrays, hypers: Hypers, key: Key[Array, ""]) -> Outcome:
+    length = steps // records
+
+    def begin(data: Arrays, hypers: Hypers, key: Key[Array, ""]) -> _State:
         _check_batch(batch_size, data.train)
-        init_key, order_key = jax.random.split(key)
-        optimizer = make_optimizer(hypers)
-        step = _make_step(apply, optimizer, data, order_key, batch_size)
-
-        def record(state: _State, ts: Int[Array, " steps"]) -> tuple[_State, Outcome]:
-            state, losses = jax.lax.scan(step, state, ts)
-            curves = {"loss": losses.mean(), "norm": optax.tree.norm(state.params)}
-            return state, curves | observe(hypers, state.params, state.optimizer)
-
+        init_key, _ = jax.random.split(key)
         params = init(init_key)
-        order = jnp.arange(len(data.train.labels))
-        state = _State(params, optimizer.init(params), order, jnp.array(-1))
-        ts = jnp.arange(steps).reshape(records, -1)
-        state, curves = jax.lax.scan(record, state, ts)
-        finals = _finals(apply, state.params, data)
-        return curves | finals | {"diverged_at": state.diverged_at}
+        return _State(params, make_optimizer(hypers).init(params), jnp.array(-1))
 
-    return train
+    def advance(
+        data: Arrays,
+        hypers: Hypers,
+        key: Key[Array, ""],
+        state: _State,
+        segment: Int[Array, ""],
+    ) -> tuple[_State, Outcome]:
+        _, order_key = jax.random.split(key)
+        step = _make_step(apply, make_optimizer(hypers), data)
+        batches = len(data.train.labels) // batch_size
+        first = segment * length
+
+        def at(
+            carry: tuple[_State, Order], t: Int[Array, ""]
+        ) -> tuple[tuple[_State, Order], Float[Array, ""]]:
+            state, order = carry
+            order = jax.lax.cond(t % batches == 0, lambda: order_from(t), lambda: order)
+            batch = minibatch(data.train, order, t, batch_size)
+            state, loss = step(state, t, batch)
+            return (state, order), loss
+
+        def order_from(t: Int[Array, ""]) -> Order:
+            return permutation(len(data.train.labels), order_key, t)
+
+        order = order_from(first - first % batches)  # of the epoch that goes on
+        ts = first + jnp.arange(length)
+        (state, _), losses = jax.lax.scan(at, (state, order), ts)
+        curves = {"loss": losses.mean(), "norm": optax.tree.norm(state.params)}
+        return state, curves | observe(hypers, state.params, state.optimizer)
+
+    def finish(
+        data: Arrays, hypers: Hypers, key: Key[Array, ""], state: _State
+    ) -> Outcome:
+        del hypers, key
+        finals = _finals(apply, state.params, data)
+        return finals | {"diverged_at": state.diverged_at}
+
+    def shortened(steps: int) -> Training:
+        return make_train(
+            init, apply, make_optimizer, steps=steps, batch_size=batch_size, records=1
+        )
+
+    return Training(begin, advance, finish, records, shortened, length)
 
 
 def _make_step(
-    apply: Apply,
-    optimizer: optax.GradientTransformation,
-    data: Arrays,
-    order_key: Key[Array, ""],
-    batch_size: int,
-) -> Callable[[_State, Int[Array, ""]], tuple[_State, Float[Array, ""]]]:
+    apply: Apply, optimizer: optax.GradientTransformation, data: Arrays
+) -> Callable[[_State, Int[Array, ""], Examples], tuple[_State, Float[Array, ""]]]:
     """One step of training, and its minibatch's loss."""
 
     def loss(params: PyTree, batch: Examples) -> Float[Array, ""]:
         logits = apply(params, standardised(data, batch.images))
         return cross_entropy(logits, batch.labels).mean()
 
-    def step(state: _State, t: Int[Array, ""]) -> tuple[_State, Float[Array, ""]]:
-        order = reshuffled(state.order, order_key, t, batch_size)
-        batch = minibatch(data.train, order, t, batch_size)
+    def step(
+        state: _State, t: Int[Array, ""], batch: Examples
+    ) -> tuple[_State, Float[Array, ""]]:
         value, gradient = jax.value_and_grad(loss)(state.params, batch)
         updates, inner = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         diverges = (state.diverged_at < 0) & ~jnp.isfinite(value)
         diverged_at = jnp.where(diverges, t, state.diverged_at)
-        return _State(params, inner, order, diverged_at), value
+        return _State(params, inner, diverged_at), value
 
     return step
 

@@ -1,0 +1,377 @@
+"""A study's folder: what it is, which chunks are finished, and those in flight.
+
+===================  ======================================================
+``study.json``       what the study is; another one is refused
+``chunk_00003.npz``  the outcome of a finished chunk
+``flight_00003/``    Orbax checkpoints of a chunk in flight, the newest two
+===================  ======================================================
+
+Whatever is written is there whole or not at all. Each process writes the chunks that it
+trains; any process reads all of them.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from wdjax.sweep.layout import Layout
+from wdjax.sweep.study import Flight, Outcomes
+
+Say = Callable[[str], None]
+
+KEPT = 2
+
+
+class StoreError(ValueError):
+    """A study's folder cannot be used, or no longer."""
+
+
+@dataclass
+class Store:
+    """A folder in which a study loses nothing.
+
+    Attributes:
+        folder: made by :func:`open_store`.
+        every: seconds between two checkpoints of a chunk in flight.
+        process: the number of this process.
+        say: told what was found unreadable.
+    """
+
+    folder: Path
+    every: float
+    process: int
+    say: Say
+    _manager: ocp.CheckpointManager | None = None
+    _flying: int = -1
+    _kept_at: float = field(default_factory=time.monotonic)
+
+    def finished(self, number: int) -> Outcomes | None:
+        """The outcome of a chunk, if it is there and whole."""
+        path = self._chunk_path(number)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return {name.removeprefix("_"): arrays[name] for name in arrays}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            self.say(f"{path.name} cannot be read ({error}); its cells train again")
+            return None
+
+    def finish(self, number: int, outcome: Outcomes) -> None:
+        """Write the outcome of a chunk, and drop its checkpoints.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        path = self._chunk_path(number)
+        with _explained(self.folder):
+            self._close()
+            named: dict[str, Any] = {f"_{k}": v for k, v in outcome.items()}
+            _write_whole(path, lambda file: np.savez(file, **named))  # no pickle
+            shutil.rmtree(self._flight_path(number), ignore_errors=True)
+
+    def restore(self, number: int, like: Flight) -> Flight | None:
+        """The newest readable checkpoint of a chunk, or ``None`` if there is none.
+
+        Args:
+            number: of the chunk.
+            like: the chunk before its first step, for the form of its states.
+        """
+        if not self._flight_path(number).is_dir():
+            return None
+        manager = self._manager_of(number)
+        for segment in sorted(manager.all_steps(), reverse=True):
+            try:
+                return _unpacked(manager, segment, like)
+            except Exception as error:
+                reason = str(error).splitlines()[0] if str(error) else repr(error)
+                self.say(
+                    f"chunk {number}: the checkpoint of segment {segment} cannot be "
+                    f"read ({reason[:80]}); falling back to the one before"
+                )
+                manager.delete(segment)
+        return None
+
+    def keep(self, flight: Flight, *, now: bool = False) -> None:
+        """Write a chunk in flight down, if the last time is long enough ago.
+
+        Its states are copied before this returns; the rest happens beside the
+        training.
+
+        Args:
+            flight: with its states.
+            now: however long ago.
+
+        Raises:
+            StoreError: an earlier one could not be written, or this one.
+        """
+        if not now and time.monotonic() - self._kept_at < self.every:
+            return
+        with _explained(self.folder):
+            manager = self._manager_of(flight.number)
+            if flight.segment not in manager.all_steps():
+                leaves, note = _packed(flight)
+                manager.save(
+                    flight.segment,
+                    args=ocp.args.Composite(
+                        leaves=ocp.args.StandardSave(leaves),
+                        note=ocp.args.JsonSave(note),
+                    ),
+                )
+        self._kept_at = time.monotonic()
+
+    def close(self) -> None:
+        """Wait for what is being written.
+
+        Raises:
+            StoreError: it could not be.
+        """
+        with _explained(self.folder):
+            self._close()
+
+    def _close(self) -> None:
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+            self._manager.close()
+        self._manager, self._flying = None, -1
+
+    def _manager_of(self, number: int) -> ocp.CheckpointManager:
+        if self._manager is None or self._flying != number:
+            self._close()
+            path = self._flight_path(number)
+            path.mkdir(exist_ok=True)
+            self._manager, self._flying = _manager(path, self.process), number
+        return self._manager
+
+    def _chunk_path(self, number: int) -> Path:
+        return self.folder / f"chunk_{number:05}.npz"
+
+    def _flight_path(self, number: int) -> Path:
+        return self.folder / f"flight_{number:05}"
+
+
+def open_store(
+    folder: str | Path,
+    identity: Mapping[str, Any],
+    *,
+    resume: bool,
+    every: float,
+    process: int = 0,
+    say: Say = lambda text: None,
+) -> Store:
+    """Open a study's folder, or make it.
+
+    Args:
+        folder: of this study alone.
+        identity: what the study is, as JSON can hold it.
+        resume: go on with what is there.
+        every: seconds between two checkpoints of a chunk in flight.
+        process: the number of this process; 0 makes the folder, others wait for it.
+        say: told what was found unreadable.
+
+    Raises:
+        StoreError: the folder holds another study, with what differs; or this one,
+            and ``resume`` is not set; or it cannot be written.
+    """
+    folder = Path(folder).absolute()
+    path = folder / "study.json"
+    identity = json.loads(json.dumps(identity, default=str))  # as it will be read back
+    if process:
+        _wait_for(path)
+    if path.exists():
+        _refuse_another(path, identity)
+        if not (resume or process):
+            raise StoreError(
+                f"{folder} holds an unfinished run of this study; give --resume "
+                "(resume=True) to go on with it, or remove the folder."
+            )
+    else:
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(identity, indent=2, sort_keys=True).encode()
+            _write_whole(path, lambda file: file.write(text))
+    return Store(folder, every, process, say)
+
+
+def stored_layout(folder: str | Path, *, process: int = 0) -> Layout | None:
+    """The layout of the study that a folder holds, if it holds one.
+
+    Args:
+        folder: as for :func:`open_store`.
+        process: the number of this process; all but 0 wait for the folder.
+    """
+    path = Path(folder) / "study.json"
+    if process:
+        _wait_for(path)
+    try:
+        return Layout(**json.loads(path.read_text())["layout"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fingerprint(data: PyTree) -> str:
+    """A digest of the values, shapes and dtypes of a tree of arrays."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(data):
+        array = np.asarray(leaf)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _refuse_another(path: Path, identity: Mapping[str, Any]) -> None:
+    """Say in which settings a folder's study differs from the one that is asked."""
+    try:
+        theirs = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}); remove the folder to start anew."
+        ) from None
+    ours, theirs = _flattened(identity), _flattened(theirs)
+    names = sorted(n for n in ours | theirs if ours.get(n) != theirs.get(n))
+    if names:
+        shown = "; ".join(
+            f"{n} was {_brief(theirs.get(n))}, is {_brief(ours.get(n))}" for n in names
+        )
+        raise StoreError(
+            f"{path.parent} holds another study: {shown}. Choose another folder with "
+            "--out, or remove this one."
+        )
+
+
+def _flattened(tree: Any, path: str = "") -> dict[str, Any]:
+    """The leaves of nested dictionaries, by their dotted names."""
+    if not isinstance(tree, Mapping):
+        return {path: tree}
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= _flattened(value, f"{path}.{name}" if path else name)
+    return leaves
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _wait_for(path: Path, seconds: float = 600.0) -> None:
+    """Until another process has made a file."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > end:
+            raise StoreError(
+                f"{path} has not appeared in {seconds:.0f} s. All processes need one "
+                "shared folder; is this one shared?"
+            )
+        time.sleep(0.05)
+
+
+def _manager(path: Path, process: int) -> ocp.CheckpointManager:
+    """Orbax for one process alone: processes share nothing but the folder."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process,
+        active_processes={process},
+        barrier_sync_key_prefix=f"process_{process}",
+    )
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT, create=False, multiprocessing_options=alone
+    )
+    return ocp.CheckpointManager(path, options=options)
+
+
+def _packed(flight: Flight) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A flight as named arrays, and a note by which they are known again."""
+    leaves = {
+        f"state_{i:04}": np.array(_as_data(leaf))
+        for i, leaf in enumerate(jax.tree.leaves(flight.states))
+        if np.size(leaf)
+    }
+    for name in flight.records[0]:
+        points = [np.asarray(record[name]) for record in flight.records]
+        leaves[f"record_{name}"] = np.stack(points)
+    forms = {name: [list(a.shape), str(a.dtype)] for name, a in leaves.items()}
+    return leaves, {"forms": forms, "digest": fingerprint(leaves)}
+
+
+def _unpacked(manager: ocp.CheckpointManager, segment: int, like: Flight) -> Flight:
+    """A flight from a checkpoint; its arrays are those that were saved, to the bit."""
+    note = manager.restore(
+        segment, args=ocp.args.Composite(note=ocp.args.JsonRestore())
+    )["note"]
+    forms = {
+        name: np.empty(shape, np.dtype(dtype))
+        for name, (shape, dtype) in note["forms"].items()
+    }
+    leaves = manager.restore(
+        segment, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(forms))
+    )["leaves"]
+    if fingerprint(leaves) != note["digest"]:
+        raise ValueError("its arrays are not those that were saved")
+    states, structure = jax.tree.flatten(like.states)
+    restored = [
+        _as_leaf(leaves[f"state_{i:04}"], leaf) if np.size(leaf) else leaf
+        for i, leaf in enumerate(states)
+    ]
+    names = [name for name in leaves if name.startswith("record_")]
+    records = [
+        {name.removeprefix("record_"): leaves[name][i] for name in names}
+        for i in range(segment)
+    ]
+    return Flight(like.number, segment, structure.unflatten(restored), records)
+
+
+def _as_data(leaf: jax.Array) -> jax.Array:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _as_leaf(value: np.ndarray, like: jax.Array) -> jax.Array:
+    """A saved array on the devices and in the form of another."""
+    if _is_key(like):
+        impl = str(jax.random.key_impl(like))
+        keys = jax.random.wrap_key_data(jnp.asarray(value), impl=impl)
+        return jax.device_put(keys, like.sharding)
+    return jax.device_put(np.asarray(value, like.dtype), like.sharding)
+
+
+def _write_whole(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file so that it is there whole, or not at all, also after a crash."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn whatever goes wrong in writing into a sentence."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise StoreError(
+            f"{folder} cannot be written ({reason}). What was finished is kept: make "
+            "room, and go on with --resume."
+        ) from error

@@ -28,6 +28,15 @@ class Method:
         return updates | {"w": updates["w"] - pull}, state
 
 
+class Slotted:
+    """A method of what has no dictionary of attributes."""
+
+    __slots__ = ()
+
+    def note(self, link):
+        pass
+
+
 def of_methods(strength):
     method = Method(strength)
     return optax.GradientTransformation(method.init, method.update)
@@ -45,13 +54,25 @@ def of_partials(strength):
 def of_lists(strength):
     """The links of a chain in a list."""
     links = [optax.identity(), optax.add_decayed_weights(strength)]
-    note = [].append  # a method of what has no attributes
+    note = Slotted().note
 
     def update(updates, state, params):
         for link in links:
             note(link)
             updates, _ = link.update(updates, link.init(params), params)
         return updates, state
+
+    return optax.GradientTransformation(lambda params: (), update)
+
+
+def of_itself(strength):
+    """A closure that leads back to itself."""
+    weight_decay = strength
+
+    def update(updates, state, params):
+        if params is None:
+            return update(updates, state, updates)
+        return jax.tree.map(lambda u, p: u - weight_decay * p, updates, params), state
 
     return optax.GradientTransformation(lambda params: (), update)
 
@@ -76,6 +97,7 @@ def recursive(strength):
         (of_methods, ["w"]),
         (of_partials, ["b", "w"]),
         (of_lists, ["b", "w"]),
+        (of_itself, ["b", "w"]),
         (recursive, ["b", "w"]),
         (optax.add_decayed_weights, ["b", "w"]),
     ],
@@ -85,7 +107,15 @@ def test_a_strength_is_found_wherever_it_is_kept(make, leaves):
     assert foreign.decayed(make(np.float32(0.1)), PARAMS) == leaves
     assert foreign.decayed(make(jnp.array(0.1)), PARAMS) == leaves
     assert foreign.decayed(make(0.0), PARAMS) == []
+    assert foreign.decayed(make(None), PARAMS) == []
     assert foreign.decayed(make(jnp.zeros(())), PARAMS) == []
+
+
+def test_a_strength_for_each_column_may_be_0_in_some():
+    strengths = jnp.array([[0.0, 0.1]])
+    only_w = {"w": PARAMS["w"]}
+    assert foreign.decayed(of_partials(strengths), only_w) == ["w"]
+    assert foreign.decayed(of_partials(0 * strengths), only_w) == []
 
 
 def test_a_traced_strength_is_taken_to_be_on():

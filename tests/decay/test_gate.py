@@ -191,7 +191,7 @@ def draws(probability, *seed):
     return drawing.opening(jnp.zeros(64), jnp.ones(64, jnp.float32), 0, 0)
 
 
-@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
 def test_draws_do_not_depend_on_how_the_probability_is_stored(kind):
     stored = draws(jnp.array(0.3, kind))
     assert stored.dtype == jnp.float32

@@ -58,7 +58,7 @@ def threefry(
     References:
         Salmon et al., *Parallel Random Numbers: As Easy as 1, 2, 3*, 2011, section 4.2.
     """
-    keys = (first, second, first ^ second ^ jnp.uint32(0x1BD11BDA))
+    keys = (first, second, first ^ second ^ 0x1BD11BDA)
     x, y = x + first, y + second
     for block in range(5):
         for turn in _ROTATIONS[block % 2]:

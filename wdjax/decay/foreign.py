@@ -7,6 +7,7 @@ told from the update, traced without being run.
 
 import contextlib
 import functools
+import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -73,8 +74,8 @@ def _contents(thing: Any) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
         return {k: v for k, v in thing.items() if isinstance(k, str)}, ()
     if isinstance(thing, tuple | list):
         return {}, tuple(thing)
-    if owner := getattr(thing, "__self__", None):  # a method's
-        return vars(owner) if hasattr(owner, "__dict__") else {}, ()
+    if inspect.ismethod(thing):
+        return getattr(thing.__self__, "__dict__", {}), ()
     if isinstance(code := getattr(thing, "__code__", None), types.CodeType):
         return dict(_cells(code.co_freevars, thing.__closure__ or ())), ()
     return {}, ()
@@ -87,7 +88,8 @@ def _cells(names: Iterable[str], cells: Iterable[Any]) -> Iterator[tuple[str, An
 
 
 def _is_off(value: Any) -> bool:
-    return value is None or (check.is_concrete(value) and not np.any(np.asarray(value)))
+    """Whether a strength is known to be 0, or none."""
+    return check.is_concrete(value) and not np.any(np.asarray(value))
 
 
 def _sources(jaxpr: Jaxpr) -> list[frozenset[Any]]:

@@ -79,7 +79,9 @@ class Stochastic:
         drawn = (
             draws.words(draws.leaf_key(self.seed, t, leaf), x.shape) >> 8
         )  # float32 counts it
-        p = jnp.asarray(self.probability, jnp.float32)
+        p = jnp.asarray(self.probability).astype(
+            jnp.float32
+        )  # float16 cannot count so far
         opens = jnp.maximum(jnp.round(p * _OUTCOMES), 1)  # so many of the outcomes
         wide = jnp.promote_types(x.dtype, jnp.float32)
         return jnp.where(drawn < opens, _OUTCOMES / opens.astype(wide), 0)

@@ -31,11 +31,10 @@ from jaxtyping import Array, Float, PyTree
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.figures import save_figure
 from experiments.harness.findings import Finding, Outcome
 from experiments.harness.panels import Map, draw
-from experiments.harness.progress import CellBar
 from experiments.harness.tolerances import tolerances
+from experiments.harness.workspace import Workspace
 from wdjax import data, models, plots, stats, sweep
 from wdjax.stats import Interval
 from wdjax.sweep.record import provenance
@@ -153,17 +152,17 @@ def adam_gain(state: PyTree, b2: float = 0.999, eps: float = 1e-8) -> Float[Arra
     return sum(map(jnp.sum, gains), start=jnp.zeros(())) / sum(g.size for g in gains)
 
 
-def run(config: Config, out: Path, progress: Callable[[str], None]) -> Outcome:
+def run(config: Config, workspace: Workspace) -> Outcome:
     """Measure and save, judge, draw."""
     dataset = data.load(
         config.data, config.data_dir, allow_unverified=config.allow_unverified
     )
     panels = {}
     for name in METHODS:
-        panels[name] = measure(name, config, dataset, progress)
-        sweep.save(panels[name], out / file_name(name))
+        panels[name] = measure(name, config, dataset, workspace)
+        workspace.save(panels[name], file_name(name))
     with plots.style.context():
-        save_figure(figure(panels), out / "learning_rate_and_decay")
+        workspace.save_figure(figure(panels), "learning_rate_and_decay")
     return Outcome(judge(panels), dataset.label)
 
 
@@ -173,7 +172,7 @@ def file_name(method: str) -> str:
 
 
 def measure(
-    name: str, config: Config, dataset: data.Dataset, progress: Callable[[str], None]
+    name: str, config: Config, dataset: data.Dataset, workspace: Workspace
 ) -> xr.Dataset:
     """One panel: every learning rate with every decay (and none), for every seed."""
     method = METHODS[name]
@@ -198,16 +197,16 @@ def measure(
         decay=[0.0, *method.decays.values(config.rows)],
         learning_rate=method.learning_rates.values(config.columns),
     )
-    with CellBar(name, progress) as bar:
-        panel = sweep.run(
-            train,
-            grid,
-            sweep.arrays(dataset),
-            record_steps=config.steps // RECORDS * (np.arange(RECORDS) + 1),
-            progress=bar,
-        )
-    panel["decay_budget"] = budget(panel, eta, config.steps)
     settings = {"method": name, **dataclasses.asdict(config)}
+    panel = workspace.run(
+        name,
+        train,
+        grid,
+        sweep.arrays(dataset),
+        configuration=settings,
+        record_steps=config.steps // RECORDS * (np.arange(RECORDS) + 1),
+    )
+    panel["decay_budget"] = budget(panel, eta, config.steps)
     panel.attrs |= provenance(settings) | {"method": name, "data": dataset.label}
     return panel
 

@@ -18,8 +18,7 @@ Outcome.     All eight sentences PASS: every residual below 1e-14; from α = 0.3
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -32,9 +31,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.figures import save_figure
 from experiments.harness.findings import Finding, Outcome
 from experiments.harness.tolerances import tolerances
+from experiments.harness.workspace import Workspace
 from wdjax import stats
 from wdjax.plots import quadratics, style
 from wdjax.theory import quadratic
@@ -369,22 +368,21 @@ def inequalities(runs: Runs) -> list[Finding]:
     ]
 
 
-def run(config: Config, out: Path, progress: Callable[[str], None]) -> Outcome:
+def run(config: Config, workspace: Workspace) -> Outcome:
     """Train, judge and draw.
 
     Args:
         config: the experiment.
-        out: folder for ``lecture_pictures.svg`` and ``.png``; made if missing.
-        progress: called with one line per stage.
+        workspace: gets ``lecture_pictures.svg`` and ``.png``, and a line per stage.
 
     Returns:
         One finding per sentence.
     """
     with jax.enable_x64(True), style.context():
-        progress("training on the quadratic")
+        workspace.say("training on the quadratic")
         problem = make_problem(config)
         runs = make_runs(config, problem)
         findings = [*equalities(config, problem, runs), *inequalities(runs)]
-        progress("drawing")
-        save_figure(draw(config, problem, runs), out / "lecture_pictures")
+        workspace.say("drawing")
+        workspace.save_figure(draw(config, problem, runs), "lecture_pictures")
     return Outcome(findings)

@@ -21,7 +21,6 @@ Outcome.     All nine PASS: Propositions 1 and 3 to 5e-16 over 1,000 steps, the 
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -34,9 +33,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.figures import save_figure
 from experiments.harness.findings import Finding, Outcome
 from experiments.harness.tolerances import tolerances
+from experiments.harness.workspace import Workspace
 from wdjax import stats
 from wdjax.plots import style
 
@@ -393,20 +392,19 @@ def draw(measured: Measured) -> Figure:
     return figure
 
 
-def run(config: Config, out: Path, progress: Callable[[str], None]) -> Outcome:
+def run(config: Config, workspace: Workspace) -> Outcome:
     """Train, judge and draw.
 
     Args:
         config: the experiment.
-        out: folder for ``propositions.svg`` and ``.png``; made if missing.
-        progress: called with one line per stage.
+        workspace: gets ``propositions.svg`` and ``.png``, and a line per stage.
 
     Returns:
         One finding per sentence.
     """
     with jax.enable_x64(True), style.context():
-        progress("training the MLP and scanning λ")
+        workspace.say("training the MLP and scanning λ")
         measured = measure(config, make_problem(config), predict(config))
-        progress("drawing")
-        save_figure(draw(measured), out / "propositions")
+        workspace.say("drawing")
+        workspace.save_figure(draw(measured), "propositions")
     return Outcome(judge(measured))

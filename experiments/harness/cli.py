@@ -5,6 +5,7 @@ Examples:
     python -m experiments run lecture_pictures
     python -m experiments run learning_rate_and_decay --smoke
     python -m experiments run learning_rate_and_decay --data cifar10 --data-dir ~/cifar
+    python -m experiments run learning_rate_and_decay --resume
     python -m experiments verdicts
 """
 
@@ -18,9 +19,10 @@ from typing import Any, Literal
 import jax
 import tyro
 
-from experiments.harness import catalogue, summary
+from experiments.harness import catalogue, distribution, summary, watch
 from experiments.harness.findings import Report, save_report
 from experiments.harness.tolerances import digest
+from experiments.harness.workspace import Workspace
 from wdjax import data as data_
 from wdjax.sweep.record import provenance, writable_folder
 
@@ -48,6 +50,10 @@ def run(
     model: Literal["mlp", "cnn"] | None = None,
     schedule: Literal["constant", "step", "cosine"] | None = None,
     out: Path | None = None,
+    resume: bool = False,
+    distributed: bool = False,
+    tensorboard: bool = False,
+    trace: Path | None = None,
 ) -> None:
     """Run experiments; write figures, data and a summary; print their verdicts.
 
@@ -63,7 +69,15 @@ def run(
         model: the network.
         schedule: of the learning rate.
         out: the folder for what is written: results, or results/smoke.
+        resume: go on with grids that were stopped, to the same bits.
+        distributed: be one of several processes that share the work and ``out``, on
+            Slurm or a TPU pod; elsewhere set JAX_COORDINATOR_ADDRESS (host:port),
+            JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+        tensorboard: write scalars of the grids' progress into ``out``/tensorboard.
+        trace: a folder for a ``jax.profiler`` trace.
     """
+    if distributed:
+        distribution.join()
     if smoke and full:
         raise ValueError("--smoke and --full exclude each other; give one.")
     wanted = catalogue.by_cost() if all else list(names)
@@ -83,24 +97,42 @@ def run(
     }
     for name in wanted:
         _load_once(name, mode, options)  # a bad name or folder speaks at once
-    reports = [_run_one(name, mode, options, out) for name in wanted]
-    print(summary.write(out))
-    print(summary.terminal_table(reports))
+    with watch.traced(trace):
+        reports = [
+            _run_one(name, mode, options, _workspace(name, out, resume, tensorboard))
+            for name in wanted
+        ]
+    if distribution.is_first():
+        print(summary.write(out))
+        print(summary.terminal_table(reports))
 
 
-def _run_one(name: str, mode: str, options: dict[str, Any], out: Path) -> Report:
+def _workspace(name: str, out: Path, resume: bool, tensorboard: bool) -> Workspace:
+    """A folder, a voice and watches; only the first of several processes is watched."""
+    watches = []
+    if distribution.is_first():
+        watches.append(watch.json_lines(out / "log.jsonl", name))
+        if tensorboard:
+            watches.append(watch.tensorboard(out / "tensorboard", name))
+    return Workspace(out, _say, name, resume, tuple(watches))
+
+
+def _run_one(
+    name: str, mode: str, options: dict[str, Any], workspace: Workspace
+) -> Report:
     """One experiment, from its notices to its saved report."""
     experiment = catalogue.module(name)
     mode = catalogue.mode_of(experiment, mode)
     unused = {k for k, v in options.items() if v is not None}
     unused -= catalogue.settings(experiment)
-    print(f"{name} ({mode}): {experiment.CLAIM}", flush=True)
+    if distribution.is_first():
+        print(f"{name} ({mode}): {experiment.CLAIM}", flush=True)
     if unused:
         flags = ", ".join(f"--{k.replace('_', '-')}" for k in sorted(unused))
         print(f"  (makes no use of {flags})")
     configuration = catalogue.configuration(experiment, mode, options)
     started = time.perf_counter()
-    outcome = experiment.run(configuration, out, _say)
+    outcome = experiment.run(configuration, workspace)
     report = Report(
         name=name,
         claim=experiment.CLAIM,
@@ -111,7 +143,10 @@ def _run_one(name: str, mode: str, options: dict[str, Any], out: Path) -> Report
         seconds=time.perf_counter() - started,
         findings=outcome.findings,
     )
-    save_report(report, out)
+    distribution.wait(name)  # nobody needs the unfinished grids any more
+    if distribution.is_first():
+        save_report(report, workspace.out)
+        workspace.clear()
     return report
 
 
@@ -125,7 +160,8 @@ def _load_once(name: str, mode: str, options: dict[str, Any]) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"  {text}", flush=True)
+    if distribution.is_first():
+        print(f"  {text}", flush=True)
 
 
 @app.command
@@ -146,12 +182,29 @@ def readme() -> None:
 
 def main() -> None:
     """Run a subcommand; a bad argument ends with a sentence and exit code 2."""
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", _cpu_devices())
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(_compile_cache()))
     try:
         app.cli(prog="python -m experiments", config=(tyro.conf.FlagCreatePairsOff,))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; finished experiments are saved", file=sys.stderr)
+        print(
+            "interrupted; what was finished is saved: go on with --resume",
+            file=sys.stderr,
+        )
         sys.exit(130)
+
+
+def _cpu_devices() -> int:
+    """One for each core that this process may use; JAX_NUM_CPU_DEVICES overrides."""
+    asked = os.environ.get("JAX_NUM_CPU_DEVICES")
+    return int(asked) if asked else os.cpu_count() or 1
+
+
+def _compile_cache() -> Path:
+    """Where compiled programs are kept from one run to the next."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "wdjax" / "compiled"

@@ -12,6 +12,7 @@ import xarray as xr
 import wdjax
 from experiments import learning_rate_and_decay as study
 from experiments.harness.tolerances import tolerances
+from experiments.harness.workspace import Workspace
 from wdjax import plots, sweep
 from wdjax.stats import Verdict
 
@@ -190,11 +191,11 @@ def test_the_pull_is_the_fraction_removed_per_learning_rate(name):
 
 def test_a_small_run_writes_data_figure_and_findings(tmp_path):
     said = []
-    outcome = study.run(TINY, tmp_path, said.append)
+    outcome = study.run(TINY, Workspace(tmp_path, said.append))
     assert outcome.data == "photos10 (n = 4,000)"
     assert len(outcome.findings) == 12
     assert said
-    files = {path.name for path in tmp_path.iterdir()}
+    files = {path.name for path in tmp_path.iterdir()} - {".unfinished"}
     names = {study.file_name(name) for name in study.METHODS}
     stem = "learning_rate_and_decay"
     assert files == names | {f"{stem}.svg", f"{stem}.png"}
@@ -213,7 +214,7 @@ def test_a_small_run_writes_data_figure_and_findings(tmp_path):
 
 def test_decay_and_l2_start_equal_where_there_is_none(tmp_path):
     """At λ = 0 the pairs are one method: the same bits for the same seed."""
-    study.run(TINY, tmp_path, lambda text: None)
+    study.run(TINY, Workspace(tmp_path, lambda text: None))
     loaded = {n: sweep.load(tmp_path / study.file_name(n)) for n in study.METHODS}
     for pair in (("SGD+L2", "SGDW"), ("Adam+L2", "AdamW")):
         a, b = (loaded[name].isel(decay=0) for name in pair)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import lecture_pictures as lecture
+from experiments.harness.workspace import Workspace
 from wdjax.stats import Verdict
 
 STEM = "lecture_pictures"
@@ -20,12 +21,12 @@ def runs():
 
 
 def smoke(out, config=lecture.SMOKE):
-    return lecture.run(config, out, lambda message: None).findings
+    return lecture.run(config, Workspace(out, lambda message: None)).findings
 
 
 def test_every_sentence_passes_and_both_files_are_written(tmp_path):
     said = []
-    findings, _ = lecture.run(lecture.SMOKE, tmp_path / "new", said.append)
+    findings, _ = lecture.run(lecture.SMOKE, Workspace(tmp_path / "new", said.append))
     assert [finding.verdict for finding in findings] == [Verdict.PASS] * 8
     assert said
     assert {file.name for file in (tmp_path / "new").iterdir()} == {

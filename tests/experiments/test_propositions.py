@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import propositions
+from experiments.harness.workspace import Workspace
 from wdjax.stats import Verdict
 
 CONFIG = dataclasses.replace(propositions.SMOKE, num_steps=100, num_l2s=40)
@@ -31,7 +32,7 @@ def test_every_sentence_passes_and_both_files_are_written(tmp_path):
     before, said = dict(mpl.rcParams), []
     with jax.enable_x64(False):
         findings, _ = propositions.run(
-            propositions.SMOKE, tmp_path / "new", said.append
+            propositions.SMOKE, Workspace(tmp_path / "new", said.append)
         )
         assert jnp.ones(()).dtype == np.float32
     assert [finding.verdict for finding in findings] == [Verdict.PASS] * 9

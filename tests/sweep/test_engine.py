@@ -145,7 +145,8 @@ def test_progress_is_reported_after_each_segment(dataset, train):
     shares += [(40 + 2 * i) / 48 for i in range(1, 5)] + [1.0]
     np.testing.assert_allclose([p.share for p in seen], shares)
     flat = result.loss.values.reshape(12, 4)
-    assert seen[6].best_loss == flat[5:10, 2].min()
+    assert seen[6].best_loss == min(flat[:5, 3].min(), flat[5:10, 2].min())
+    assert seen[-1].best_loss == flat[:, 3].min()
 
 
 def test_a_block_shares_its_seed_and_its_minibatches(dataset, linear):

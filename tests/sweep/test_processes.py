@@ -77,7 +77,7 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(tmp_path, wh
         assert_same_bits(sweep.load(folder / "result.nc"), whole)
 
 
-def test_two_processes_end_with_the_bits_of_one(tmp_path, whole):
+def start_two(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -90,8 +90,30 @@ def test_two_processes_end_with_the_bits_of_one(tmp_path, whole):
         start(tmp_path / "study", result, JAX_PROCESS_ID=str(i), **together)
         for i, result in enumerate(results)
     ]
+    return processes, results
+
+
+def test_two_processes_end_with_the_bits_of_one(tmp_path, whole):
+    processes, results = start_two(tmp_path)
     outputs = [finish(process) for process in processes]
     for result in results:
         assert_same_bits(sweep.load(result), whole)
     segments = [len(output.splitlines()) - 1 for output in outputs]
     assert segments == [24, 12]  # three chunks of twelve segments: two to one
+
+
+def test_two_processes_that_were_killed_go_on_where_they_were(tmp_path, whole):
+    processes, _ = start_two(tmp_path)
+    for process in processes:
+        for _ in range(6):
+            process.stdout.readline()
+    for process in processes:
+        process.kill()
+        process.communicate()
+    processes, results = start_two(tmp_path)
+    outputs = [finish(process) for process in processes]
+    for result in results:
+        assert_same_bits(sweep.load(result), whole)
+    segments = [len(output.splitlines()) - 1 for output in outputs]
+    assert segments[0] < 24 - 3
+    assert segments[1] < 12 - 3

@@ -13,6 +13,7 @@ import pytest
 import wdjax
 from wdjax import sweep
 from wdjax.data import Split
+from wdjax.sweep import checkpoints
 from wdjax.sweep import store as store_
 from wdjax.sweep.store import StoreError
 
@@ -94,14 +95,14 @@ def test_resuming_without_a_part_of_the_state_is_noticed(
     whole = run(noisy, dataset)
     with pytest.raises(Killed):
         run(noisy, dataset, tmp_path, progress=killed_at(3))
-    restored = store_._as_leaf
+    restored = checkpoints._as_leaf
 
     def forgetful(value, like):
         is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
         forgotten = is_key if missing == "key" else like.shape[-2:] == (12, 3)
         return like if forgotten else restored(value, like)
 
-    monkeypatch.setattr(store_, "_as_leaf", forgetful)
+    monkeypatch.setattr(checkpoints, "_as_leaf", forgetful)
     resumed = run(noisy, dataset, tmp_path, resume=True)
     assert not np.array_equal(whole.loss, resumed.loss)
 
@@ -118,7 +119,8 @@ def test_every_broken_file_of_a_checkpoint_falls_back_to_the_one_before(
     flight = original / "flight_00000"
     assert sorted(p.name for p in flight.iterdir()) == ["2", "3"]
     files = [p.relative_to(original) for p in (flight / "3").rglob("*") if p.is_file()]
-    assert len(files) >= 8
+    assert any(file.name == checkpoints.FILE for file in files)
+    assert len(files) >= 3
     for number, file in enumerate(files):
         for damage in ("truncated", "changed"):
             copy = tmp_path / f"{damage}_{number}"

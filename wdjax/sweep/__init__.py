@@ -1,18 +1,21 @@
 """Whole studies as one program: a training function over a labelled grid.
 
-===========  ==============================================================
-`batches`    a data set on the device, shuffled and batched there
-`evaluate`   mean loss and error over whole splits
-`training`   what the engine can run: a pure function, cut into segments
-`train`      one run on images as such: ``make_train``
-`schedules`  the multipliers η_t
-`cells`      the labelled product of what varies
-`layout`     which cell sits where: devices, blocks, chunks
-`programs`   a training over the cells of a chunk, compiled
-`study`      a grid, ready to be trained segment by segment
-`engine`     a grid from its first cell to the labelled result
-`record`     results on disk, with all that is needed to repeat them
-===========  ==============================================================
+=============  ==============================================================
+`batches`      a data set on the device, shuffled and batched there
+`evaluate`     mean loss and error over whole splits
+`training`     what the engine can run: a pure function, cut into segments
+`train`        one run on images as such: ``make_train``
+`schedules`    the multipliers η_t
+`cells`        the labelled product of what varies
+`layout`       which cell sits where: devices, blocks, chunks
+`programs`     a training over the cells of a chunk, compiled
+`study`        a grid, ready to be trained segment by segment
+`checkpoints`  chunks in flight, on disk
+`store`        a study's folder, in which nothing is lost
+`measure`      a layout by timing some, within the memory there is
+`engine`       a grid from its first cell to the labelled result
+`record`       results on disk, with all that is needed to repeat them
+=============  ==============================================================
 """
 
 try:
@@ -27,6 +30,7 @@ from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Grid, grid
 from wdjax.sweep.engine import Progress, lower, prepare, run
 from wdjax.sweep.layout import Layout, default_layout
+from wdjax.sweep.measure import measured_layout
 from wdjax.sweep.record import load, save
 from wdjax.sweep.schedules import SCHEDULES, constant, cosine, step
 from wdjax.sweep.train import make_train
@@ -48,6 +52,7 @@ __all__ = [
     "load",
     "lower",
     "make_train",
+    "measured_layout",
     "prepare",
     "run",
     "save",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -14,9 +14,11 @@ from jaxtyping import Int, PyTree
 
 from wdjax.sweep import programs
 from wdjax.sweep.cells import Cells, Grid, cells
+from wdjax.sweep.checkpoints import fingerprint
 from wdjax.sweep.layout import Layout, Slots, check_layout, default_layout, slots
+from wdjax.sweep.measure import measured_layout
 from wdjax.sweep.record import version
-from wdjax.sweep.store import Store, fingerprint, open_store, stored_layout
+from wdjax.sweep.store import Store, open_store, stored_layout
 from wdjax.sweep.study import Flight, Outcomes, Study
 from wdjax.sweep.training import Train, Training, in_one_piece
 
@@ -30,8 +32,8 @@ class Progress(NamedTuple):
         seconds: since the programs were compiled.
         diverged: of the finished cells.
         share: of all the work, the steps of unfinished cells too.
-        best_loss: the least training loss in the last records of the cells in flight;
-            NaN where the training records none.
+        best_loss: the least training loss in the last record of any cell; NaN where
+            the training records none.
     """
 
     cells_done: int
@@ -47,7 +49,7 @@ def run(
     grid: Grid,
     data: PyTree,
     *,
-    layout: Layout | None = None,
+    layout: Layout | Literal["measured"] | None = None,
     record_steps: Int[np.ndarray, " records"] | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
     folder: str | Path | None = None,
@@ -72,7 +74,9 @@ def run(
             function whose outcome is a flat dictionary of scalars and curves.
         grid: which cells; an axis named ``x`` arrives as ``hypers["x"]``.
         data: whatever ``train`` takes first; an argument of the program.
-        layout: how cells lie on devices; the folder's, or one that suits the backend.
+        layout: how cells lie on devices. If not given, it is the folder's; else on
+            CPU the default, and elsewhere ``"measured"``: the fastest of some, each
+            timed for a few steps.
         record_steps: the steps at which curves were recorded, as the coordinate
             ``record``.
         progress: called after each segment of a chunk.
@@ -95,9 +99,10 @@ def run(
         raise ValueError(
             f"There are {processes} processes; give them a folder that they share."
         )
-    if layout is None and folder is not None:
-        layout = stored_layout(folder, process=me)
-    layout = default_layout(grid.size) if layout is None else layout
+    if not isinstance(layout, Layout) and folder is not None:
+        layout = stored_layout(folder, process=me) or layout
+    if not isinstance(layout, Layout):
+        layout = _chosen(train, grid, data, layout, say)
     started = time.perf_counter()
     lowered, data, flat, places = _lowered(train, grid, data, layout)
     store = None
@@ -131,6 +136,21 @@ def run(
         "layout": str(layout._asdict()),
     }
     return result
+
+
+def _chosen(
+    train: Train,
+    grid: Grid,
+    data: PyTree,
+    how: Literal["measured"] | None,
+    say: Callable[[str], None],
+) -> Layout:
+    """A layout by measurement, or by what was measured before."""
+    if how is None and jax.default_backend() == "cpu":
+        return default_layout(grid.size)
+    return measured_layout(
+        _training(train), grid, lambda t, lay: prepare(t, grid, data, lay), say=say
+    )
 
 
 def _train_chunk(
@@ -271,10 +291,13 @@ def _news(
         int(np.sum(outcome.get("diverged_at", np.array([-1])) >= 0))
         for outcome in outcomes.values()
     )
-    losses = flight.records[-1].get("loss", np.nan) if flight else np.nan
-    best = np.nanmin(losses) if np.any(np.isfinite(losses)) else np.nan
+    losses = [o["loss"][..., -1].ravel() for o in outcomes.values() if "loss" in o]
+    if flight is not None and "loss" in flight.records[-1]:
+        losses.append(flight.records[-1]["loss"].ravel())
+    finite = [loss[np.isfinite(loss)] for loss in losses]
+    best = min((float(loss.min()) for loss in finite if loss.size), default=np.nan)
     share = (done + flying * passed) / total
-    return Progress(done, total, seconds, diverged, share, float(best))
+    return Progress(done, total, seconds, diverged, share, best)
 
 
 def _labelled(

@@ -11,7 +11,6 @@ trains; any process reads all of them.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -22,18 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
-from jaxtyping import PyTree
 
+from wdjax.sweep import checkpoints
 from wdjax.sweep.layout import Layout
 from wdjax.sweep.study import Flight, Outcomes
 
 Say = Callable[[str], None]
-
-KEPT = 2
 
 
 class StoreError(ValueError):
@@ -63,11 +57,10 @@ class Store:
         """The outcome of a chunk, if it is there and whole."""
         path = self._chunk_path(number)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name.removeprefix("_"): arrays[name] for name in arrays}
+            return checkpoints.read_arrays(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             self.say(f"{path.name} cannot be read ({error}); its cells train again")
             return None
 
@@ -80,8 +73,7 @@ class Store:
         path = self._chunk_path(number)
         with _explained(self.folder):
             self._close()
-            named: dict[str, Any] = {f"_{k}": v for k, v in outcome.items()}
-            _write_whole(path, lambda file: np.savez(file, **named))  # no pickle
+            _write_whole(path, lambda file: checkpoints.write_arrays(file, outcome))
             shutil.rmtree(self._flight_path(number), ignore_errors=True)
 
     def restore(self, number: int, like: Flight) -> Flight | None:
@@ -96,7 +88,7 @@ class Store:
         manager = self._manager_of(number)
         for segment in sorted(manager.all_steps(), reverse=True):
             try:
-                return _unpacked(manager, segment, like)
+                return checkpoints.restore(manager, segment, like)
             except Exception as error:
                 reason = str(error).splitlines()[0] if str(error) else repr(error)
                 self.say(
@@ -124,14 +116,7 @@ class Store:
         with _explained(self.folder):
             manager = self._manager_of(flight.number)
             if flight.segment not in manager.all_steps():
-                leaves, note = _packed(flight)
-                manager.save(
-                    flight.segment,
-                    args=ocp.args.Composite(
-                        leaves=ocp.args.StandardSave(leaves),
-                        note=ocp.args.JsonSave(note),
-                    ),
-                )
+                checkpoints.save(manager, flight)
         self._kept_at = time.monotonic()
 
     def close(self) -> None:
@@ -154,7 +139,8 @@ class Store:
             self._close()
             path = self._flight_path(number)
             path.mkdir(exist_ok=True)
-            self._manager, self._flying = _manager(path, self.process), number
+            self._manager = checkpoints.manager(path, self.process)
+            self._flying = number
         return self._manager
 
     def _chunk_path(self, number: int) -> Path:
@@ -223,16 +209,6 @@ def stored_layout(folder: str | Path, *, process: int = 0) -> Layout | None:
         return None
 
 
-def fingerprint(data: PyTree) -> str:
-    """A digest of the values, shapes and dtypes of a tree of arrays."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(data):
-        array = np.asarray(leaf)
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()
-
-
 def _refuse_another(path: Path, identity: Mapping[str, Any]) -> None:
     """Say in which settings a folder's study differs from the one that is asked."""
     try:
@@ -278,77 +254,6 @@ def _wait_for(path: Path, seconds: float = 600.0) -> None:
                 "shared folder; is this one shared?"
             )
         time.sleep(0.05)
-
-
-def _manager(path: Path, process: int) -> ocp.CheckpointManager:
-    """Orbax for one process alone: processes share nothing but the folder."""
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=process,
-        active_processes={process},
-        barrier_sync_key_prefix=f"process_{process}",
-    )
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, create=False, multiprocessing_options=alone
-    )
-    return ocp.CheckpointManager(path, options=options)
-
-
-def _packed(flight: Flight) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A flight as named arrays, and a note by which they are known again."""
-    leaves = {
-        f"state_{i:04}": np.array(_as_data(leaf))
-        for i, leaf in enumerate(jax.tree.leaves(flight.states))
-        if np.size(leaf)
-    }
-    for name in flight.records[0]:
-        points = [np.asarray(record[name]) for record in flight.records]
-        leaves[f"record_{name}"] = np.stack(points)
-    forms = {name: [list(a.shape), str(a.dtype)] for name, a in leaves.items()}
-    return leaves, {"forms": forms, "digest": fingerprint(leaves)}
-
-
-def _unpacked(manager: ocp.CheckpointManager, segment: int, like: Flight) -> Flight:
-    """A flight from a checkpoint; its arrays are those that were saved, to the bit."""
-    note = manager.restore(
-        segment, args=ocp.args.Composite(note=ocp.args.JsonRestore())
-    )["note"]
-    forms = {
-        name: np.empty(shape, np.dtype(dtype))
-        for name, (shape, dtype) in note["forms"].items()
-    }
-    leaves = manager.restore(
-        segment, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(forms))
-    )["leaves"]
-    if fingerprint(leaves) != note["digest"]:
-        raise ValueError("its arrays are not those that were saved")
-    states, structure = jax.tree.flatten(like.states)
-    restored = [
-        _as_leaf(leaves[f"state_{i:04}"], leaf) if np.size(leaf) else leaf
-        for i, leaf in enumerate(states)
-    ]
-    names = [name for name in leaves if name.startswith("record_")]
-    records = [
-        {name.removeprefix("record_"): leaves[name][i] for name in names}
-        for i in range(segment)
-    ]
-    return Flight(like.number, segment, structure.unflatten(restored), records)
-
-
-def _as_data(leaf: jax.Array) -> jax.Array:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _as_leaf(value: np.ndarray, like: jax.Array) -> jax.Array:
-    """A saved array on the devices and in the form of another."""
-    if _is_key(like):
-        impl = str(jax.random.key_impl(like))
-        keys = jax.random.wrap_key_data(jnp.asarray(value), impl=impl)
-        return jax.device_put(keys, like.sharding)
-    return jax.device_put(np.asarray(value, like.dtype), like.sharding)
 
 
 def _write_whole(path: Path, write: Callable[[Any], Any]) -> None:

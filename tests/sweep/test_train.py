@@ -58,11 +58,27 @@ def loop(dataset, linear, key, steps, batch_size):
     return params, np.array(losses), np.array(norms)
 
 
-def test_train_is_the_textbook_loop(dataset, linear, train):
+def in_the_engine(train, data):
+    """One cell among others, in segments, as a run of its own would return it."""
+    grid = sweep.grid(seed=[2, 3], learning_rate=[0.05, 0.1], decay=[0.0, 0.3])
+    layout = sweep.Layout(devices=2, block=2, chunk=4)
+    result = sweep.run(train, grid, data, layout=layout)
+    return result.sel(seed=3, learning_rate=0.05, decay=0.3)
+
+
+@pytest.mark.parametrize("engine", [False, True])
+@pytest.mark.parametrize(
+    "batch_size", [6, 5, 4]
+)  # epochs of 3, 4, 5 steps; records of 3
+def test_train_is_the_textbook_loop(dataset, linear, batch_size, engine):
     key = jax.random.key(3)
-    params, losses, norms = loop(dataset, linear, key, steps=12, batch_size=6)
+    train = sweep.make_train(*linear, steps=12, batch_size=batch_size, records=4)
+    params, losses, norms = loop(dataset, linear, key, 12, batch_size)
     data = sweep.arrays(dataset)
-    outcome = jax.jit(train)(data, HYPERS, key)
+    if engine:
+        outcome = in_the_engine(train, data)
+    else:
+        outcome = jax.jit(train)(data, HYPERS, key)
     # The mean and deviation of the pixels are float32: 1e-6 is their rounding.
     np.testing.assert_allclose(outcome["loss"], losses.reshape(4, 3).mean(1), rtol=1e-5)
     np.testing.assert_allclose(outcome["norm"], norms[2::3], rtol=1e-5)

@@ -59,7 +59,7 @@ def setup(steps: int, cells: int) -> tuple[Any, Any, Any]:
 
 
 def overheads(rounds: int, folder: Path) -> None:
-    """Telemetry on, and checkpoints: as often as by default, and after every segment."""
+    """Telemetry, and checkpoints: as often as by default, and after every segment."""
     from experiments.harness import progress, watch
     from wdjax import sweep
 
@@ -123,9 +123,7 @@ def many_cells(rounds: int) -> None:
 def resuming(folder: Path) -> None:
     """From the start of a process to its first new segment, with a warm cache."""
     for kind in ("start", "resume"):
-        code = (
-            f"import bench_study; bench_study.first_segment({str(folder)!r}, {kind!r})"
-        )
+        call = f"first_segment({str(folder)!r}, {kind!r})"
         for _ in range(2 if kind == "start" else 1):  # the first fills the cache
             if kind == "start":
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Networks as two pure functions on plain pytrees.
 
 Every model is a :class:`Model`, ``(init, apply)``, whose parameters are nested
-dictionaries of arrays. :func:`from_nnx` and :func:`from_linen` adapt Flax modules.
+dictionaries of arrays; with batch normalisation also ``collect``, the statistics of a
+batch. :func:`from_nnx` and :func:`from_linen` adapt Flax modules.
 Flax is needed here, and nowhere else in wdjax.
 """
 
@@ -22,6 +23,8 @@ from wdjax.models.model import Model, Params
 from wdjax.models.modules import linen_modules, nnx_modules
 from wdjax.models.nnx_adapter import from_nnx
 from wdjax.models.normalise import standardise
+from wdjax.models.resnet import resnet, resnet20
+from wdjax.models.wide_resnet import wide_resnet
 
 __all__ = [
     "FeedForward",
@@ -36,5 +39,8 @@ __all__ = [
     "linen_modules",
     "mlp",
     "nnx_modules",
+    "resnet",
+    "resnet20",
     "standardise",
+    "wide_resnet",
 ]

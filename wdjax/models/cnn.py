@@ -7,40 +7,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.conv import convolve
 from wdjax.models.feed_forward import FeedForward
+from wdjax.models.layers import Conv
 from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx
-
-
-class Conv(nnx.Module):
-    """A 3×3 convolution that is fast inside ``lax.scan`` on CPU too."""
-
-    def __init__(
-        self,
-        fan_in: int,
-        fan_out: int,
-        *,
-        stride: int,
-        use_bias: bool,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ):
-        """Draw the kernel (He), for ``fan_in`` and ``fan_out`` channels."""
-        initializer = nnx.initializers.he_normal()
-        shape = (3, 3, fan_in, fan_out)
-        self.kernel = nnx.Param(initializer(rngs.params(), shape, dtype))
-        self.bias = nnx.Param(jnp.zeros(fan_out, dtype)) if use_bias else None
-        self.stride = stride
-
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n p q d"]:
-        """Convolve, and add the bias if there is one."""
-        kernel = self.kernel[...]
-        dtype = jnp.promote_types(x.dtype, kernel.dtype)
-        y = convolve(x.astype(dtype), kernel.astype(dtype), self.stride)
-        if self.bias is None:
-            return y
-        return y + self.bias[...].reshape(1, 1, 1, -1)
 
 
 def cnn(

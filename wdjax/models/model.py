@@ -10,21 +10,29 @@ Params: TypeAlias = dict[str, Any]
 """Nested dictionaries with string keys and arrays as leaves: ``hidden_0/kernel``."""
 
 Init: TypeAlias = Callable[[Key[Array, ""]], Params]
-Apply: TypeAlias = Callable[
-    [Params, Float[Array, "n *features"]], Float[Array, "n classes"]
-]
+Apply: TypeAlias = Callable[..., Float[Array, "n classes"]]
+"""``apply(params, inputs)``, or also ``apply(params, inputs, statistics)``."""
+Statistics: TypeAlias = dict[str, Any]
+"""Nested as parameters are: ``norm/mean``, ``norm/variance``."""
+Collect: TypeAlias = Callable[[Params, Float[Array, "n *features"]], Statistics]
 
 
 class Model(NamedTuple):
-    """A network as two pure functions on a plain pytree of parameters.
+    """A network as pure functions on a plain pytree of parameters.
 
     Attributes:
         init: draws the parameters from a key.
-        apply: parameters and a batch of inputs, to the logits of each input.
+        apply: parameters and a batch of inputs, to the logits of each input. Where
+            there is batch normalisation, a batch is normalised by its own statistics,
+            or by those that are given as a third argument.
+        collect: parameters and a batch, to the statistics of that batch; ``None``
+            where an input's logits do not depend on the rest of its batch.
+            :func:`wdjax.sweep.make_train` averages them for evaluation.
     """
 
     init: Init
     apply: Apply
+    collect: Collect | None = None
 
 
 def paths(params: Params) -> list[str]:

@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from wdjax.models.model import Model, Params, check_params
+from wdjax.models.model import Init, Model, Params, Statistics, check_params, paths
 
 # nnx.GraphDef and nnx.State; Flax's own annotations on these two classes use
 # typing.Hashable, at which beartype warns.
@@ -35,6 +35,61 @@ def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module]) -> Model:
             batch normalisation, random streams of dropout, arrays as attributes),
             for which ``apply(params, inputs)`` has no place.
     """
+    init, call = _functional(make_module)
+
+    def apply(
+        params: Params, inputs: Float[Array, "n *features"]
+    ) -> Float[Array, "n classes"]:
+        return call(params, inputs)
+
+    return Model(init, apply)
+
+
+def from_nnx_with_statistics(make_module: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+    """Turn a module that takes and returns statistics of its batch into a model.
+
+    Nothing is kept: ``module(inputs, given)`` returns ``(logits, seen)``, where
+    ``given`` and ``seen`` are nested dictionaries. With an empty ``given`` each layer
+    uses, and returns, its batch's own statistics; otherwise those given.
+
+    Args:
+        make_module: builds the module, as for :func:`from_nnx`.
+
+    Returns:
+        The model, with ``apply(params, inputs, statistics=None)`` and ``collect``.
+    """
+    init, call = _functional(make_module)
+
+    def apply(
+        params: Params,
+        inputs: Float[Array, "n *features"],
+        statistics: Statistics | None = None,
+    ) -> Float[Array, "n classes"]:
+        given = {} if statistics is None else statistics
+        logits, seen = call(params, inputs, given)
+        if statistics is not None:
+            _check_statistics(statistics, seen)
+        return logits
+
+    def collect(params: Params, inputs: Float[Array, "n *features"]) -> Statistics:
+        return call(params, inputs, {})[1]
+
+    return Model(init, apply, collect)
+
+
+def _check_statistics(statistics: Statistics, seen: Statistics) -> None:
+    differing = sorted(set(paths(statistics)) ^ set(paths(seen)))
+    if differing:
+        raise ValueError(
+            f"These statistics do not belong to this model: {differing} missing or "
+            "unknown. Pass what its collect returns, or None."
+        )
+
+
+def _functional(
+    make_module: Callable[[nnx.Rngs], nnx.Module],
+) -> tuple[Init, Callable[..., Any]]:
+    """``init``, and the call of the module that holds the parameters given."""
 
     def split(key: Key[Array, ""]) -> tuple[_GraphDef, _State]:
         return _split(make_module(nnx.Rngs(key)))
@@ -46,13 +101,11 @@ def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         _, params = split(key)
         return _to_plain(params)
 
-    def apply(
-        params: Params, inputs: Float[Array, "n *features"]
-    ) -> Float[Array, "n classes"]:
+    def call(params: Params, *args: Any) -> Any:
         module: Any = nnx.merge(graphdef, _from_plain(params, template))
-        return module(inputs)
+        return module(*args)
 
-    return Model(init, apply)
+    return init, call
 
 
 def _split(module: nnx.Module) -> tuple[_GraphDef, _State]:

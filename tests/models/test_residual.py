@@ -10,6 +10,7 @@ import pytest
 
 from wdjax.models import resnet, resnet20, wide_resnet
 from wdjax.models.model import paths
+from wdjax.models.residual import mean_over_positions
 
 SHAPE = (8, 6, 3)
 KEY = jax.random.key(0)
@@ -253,6 +254,12 @@ def test_bfloat16_is_for_the_convolutions_alone(name):
     products = re.findall(r":(\w+)\[[\d,]*\] = (?:dot|conv)_general", text)
     convolutions = sum("conv" in i or "stem" in i or "cut/" in i for i in paths(params))
     assert products == ["bf16"] * convolutions + ["f32"]
+
+
+def test_the_mean_over_positions_has_more_bits_than_bfloat16():
+    h = jnp.asarray([1.0, 1.0078125], jnp.bfloat16).reshape(1, 2, 1, 1)
+    mean = mean_over_positions(h, jnp.float32)
+    np.testing.assert_array_equal(mean, [[1.00390625]])
 
 
 @pytest.mark.parametrize(

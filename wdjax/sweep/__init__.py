@@ -16,6 +16,21 @@
 `engine`       a grid from its first cell to the labelled result
 `record`       results on disk, with all that is needed to repeat them
 =============  ==============================================================
+===========  ==============================================================
+`batches`    a data set on the device, shuffled and batched there
+`augment`    crops, flips and masks of a minibatch, drawn in the program
+`evaluate`   mean loss and error over whole splits
+`population` statistics of batch normalisation, for evaluation
+`training`   what the engine can run: a pure function, cut into segments
+`train`      one run on images as such: ``make_train``
+`schedules`  the multipliers η_t
+`cells`      the labelled product of what varies
+`layout`     which cell sits where: devices, blocks, chunks
+`programs`   a training over the cells of a chunk, compiled
+`study`      a grid, ready to be trained segment by segment
+`engine`     a grid from its first cell to the labelled result
+`record`     results on disk, with all that is needed to repeat them
+===========  ==============================================================
 """
 
 try:
@@ -26,6 +41,7 @@ except ModuleNotFoundError as error:
         'run `pip install "wdjax[experiments]"`.'
     ) from error
 
+from wdjax.sweep.augment import cutout, in_turn, random_crop, random_flip
 from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Grid, grid
 from wdjax.sweep.engine import Progress, lower, prepare, run
@@ -47,13 +63,17 @@ __all__ = [
     "arrays",
     "constant",
     "cosine",
+    "cutout",
     "default_layout",
     "grid",
+    "in_turn",
     "load",
     "lower",
     "make_train",
     "measured_layout",
     "prepare",
+    "random_crop",
+    "random_flip",
     "run",
     "save",
     "step",

@@ -1,18 +1,12 @@
 """Mean loss and error of a network over whole splits."""
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from wdjax.sweep.batches import Arrays, Examples, standardised
-
-Apply: TypeAlias = Callable[[PyTree, Float[Array, "n *shape"]], Float[Array, "n k"]]
-
-BATCH = 500
+from wdjax.sweep.population import BATCH, Apply, Collect, settled
 
 
 def cross_entropy(
@@ -23,7 +17,12 @@ def cross_entropy(
 
 
 def evaluate(
-    apply: Apply, params: PyTree, data: Arrays, examples: Examples
+    apply: Apply,
+    params: PyTree,
+    data: Arrays,
+    examples: Examples,
+    *,
+    collect: Collect | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Loss and error over all examples, in batches; the last one padded and masked.
 
@@ -32,11 +31,16 @@ def evaluate(
         params: the parameters.
         data: for its mean and deviation.
         examples: which split.
+        collect: for batch normalisation, a batch's statistics; evaluation then goes by
+            those of the training set (:func:`wdjax.sweep.population.population`), which
+            ``apply`` takes as a third argument.
 
     Returns:
         Mean cross-entropy in nats, and the fraction of errors; both NaN where the
         loss is not finite.
     """
+    if collect is not None:
+        apply = settled(apply, collect, params, data)
     n = len(examples.labels)
     size = min(BATCH, n)
     rows = jnp.arange(-(-n // size) * size)

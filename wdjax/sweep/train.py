@@ -12,11 +12,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from wdjax.sweep.augment import Augment
 from wdjax.sweep.batches import Arrays, Examples, minibatch, permutation, standardised
-from wdjax.sweep.evaluate import Apply, cross_entropy, evaluate
+from wdjax.sweep.evaluate import cross_entropy, evaluate
+from wdjax.sweep.population import Apply, Collect, settled
 from wdjax.sweep.training import Hypers, Outcome, Training
 
 Order: TypeAlias = Int[Array, " n"]
+Show: TypeAlias = Callable[[Examples, Int[Array, ""]], Examples]
 Observe: TypeAlias = Callable[[Hypers, PyTree, PyTree], Outcome]
 
 
@@ -35,12 +38,14 @@ def make_train(
     batch_size: int,
     records: int = 20,
     observe: Observe = lambda hypers, params, state: {},
+    augment: Augment | None = None,
+    collect: Collect | None = None,
 ) -> Training:
     r"""Close over all that is static; return a pure function of what varies.
 
     Each epoch is a fresh permutation of the training set, cut into batches; what does
-    not fill a batch is left out of that epoch. The key sets the initialisation and the
-    order, so cells of one key see the same minibatches.
+    not fill a batch is left out of that epoch. The key sets the initialisation, the
+    order and the augmentation, so cells of one key see the same minibatches.
 
     Args:
         init: draws the parameters from a key.
@@ -51,6 +56,11 @@ def make_train(
         records: how many points the curves have.
         observe: what else to record, from hyper-parameters, parameters and the
             optimizer's state, after the last step of each record.
+        augment: what each minibatch goes through, such as those in
+            :mod:`wdjax.sweep.augment`; its draws depend on the key and the step alone.
+            Evaluation is not augmented.
+        collect: a batch's statistics, for models with batch normalisation
+            (``model.collect``): evaluation then goes by those of the training set.
 
     Returns:
         ``train(data, hypers, key)``, with a segment for each record. Its outcome
@@ -82,6 +92,7 @@ def make_train(
     ) -> tuple[_State, Outcome]:
         _, order_key = jax.random.split(key)
         step = _make_step(apply, make_optimizer(hypers), data)
+        show = _make_show(augment, order_key)
         batches = len(data.train.labels) // batch_size
         first = segment * length
 
@@ -91,7 +102,7 @@ def make_train(
             state, order = carry
             order = jax.lax.cond(t % batches == 0, lambda: order_from(t), lambda: order)
             batch = minibatch(data.train, order, t, batch_size)
-            state, loss = step(state, t, batch)
+            state, loss = step(state, t, show(batch, t))
             return (state, order), loss
 
         def order_from(t: Int[Array, ""]) -> Order:
@@ -107,12 +118,19 @@ def make_train(
         data: Arrays, hypers: Hypers, key: Key[Array, ""], state: _State
     ) -> Outcome:
         del hypers, key
-        finals = _finals(apply, state.params, data)
+        finals = _finals(apply, collect, state.params, data)
         return finals | {"diverged_at": state.diverged_at}
 
     def shortened(steps: int) -> Training:
         return make_train(
-            init, apply, make_optimizer, steps=steps, batch_size=batch_size, records=1
+            init,
+            apply,
+            make_optimizer,
+            steps=steps,
+            batch_size=batch_size,
+            records=1,
+            augment=augment,
+            collect=collect,
         )
 
     return Training(begin, advance, finish, records, shortened, length)
@@ -140,7 +158,25 @@ def _make_step(
     return step
 
 
-def _finals(apply: Apply, params: PyTree, data: Arrays) -> Outcome:
+def _make_show(augment: Augment | None, order_key: Key[Array, ""]) -> Show:
+    """What training sees of a step's minibatch: the same whatever else varies."""
+    if augment is None:
+        return lambda batch, t: batch
+    # No epoch starts at this step, so that no order is drawn from this key.
+    augment_key = jax.random.fold_in(order_key, 2**32 - 1)
+
+    def show(batch: Examples, t: Int[Array, ""]) -> Examples:
+        key = jax.random.fold_in(augment_key, t)
+        return batch._replace(images=augment(key, batch.images))
+
+    return show
+
+
+def _finals(
+    apply: Apply, collect: Collect | None, params: PyTree, data: Arrays
+) -> Outcome:
+    if collect is not None:
+        apply = settled(apply, collect, params, data)
     outcome = {}
     for name in ("train", "validation", "test"):
         loss, error = evaluate(apply, params, data, getattr(data, name))

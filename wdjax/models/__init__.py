@@ -24,6 +24,7 @@ from wdjax.models.modules import linen_modules, nnx_modules
 from wdjax.models.nnx_adapter import from_nnx
 from wdjax.models.normalise import standardise
 from wdjax.models.resnet import resnet, resnet20
+from wdjax.models.vit import vit
 from wdjax.models.wide_resnet import wide_resnet
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "resnet",
     "resnet20",
     "standardise",
+    "vit",
     "wide_resnet",
 ]

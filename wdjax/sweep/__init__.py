@@ -31,6 +31,22 @@
 `engine`     a grid from its first cell to the labelled result
 `record`     results on disk, with all that is needed to repeat them
 ===========  ==============================================================
+============= ==============================================================
+`batches`     a data set on the device, shuffled and batched there
+`label_noise` wrong labels in a training set
+`augment`     crops, flips and masks of a minibatch, drawn in the program
+`evaluate`    mean loss and error over whole splits
+`population`  statistics of batch normalisation, for evaluation
+`training`    what the engine can run: a pure function, cut into segments
+`train`       one run on images as such: ``make_train``
+`schedules`   the multipliers η_t
+`cells`       the labelled product of what varies
+`layout`      which cell sits where: devices, blocks, chunks
+`programs`    a training over the cells of a chunk, compiled
+`study`       a grid, ready to be trained segment by segment
+`engine`      a grid from its first cell to the labelled result
+`record`      results on disk, with all that is needed to repeat them
+============= ==============================================================
 """
 
 try:
@@ -45,10 +61,19 @@ from wdjax.sweep.augment import cutout, in_turn, random_crop, random_flip
 from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Grid, grid
 from wdjax.sweep.engine import Progress, lower, prepare, run
+from wdjax.sweep.label_noise import with_label_noise
 from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.measure import measured_layout
 from wdjax.sweep.record import load, save
-from wdjax.sweep.schedules import SCHEDULES, constant, cosine, step
+from wdjax.sweep.schedules import (
+    SCHEDULES,
+    constant,
+    cosine,
+    step,
+    warm_restarts,
+    warm_up,
+    warm_up_cosine,
+)
 from wdjax.sweep.train import make_train
 from wdjax.sweep.training import Training
 
@@ -77,4 +102,8 @@ __all__ = [
     "run",
     "save",
     "step",
+    "warm_restarts",
+    "warm_up",
+    "warm_up_cosine",
+    "with_label_noise",
 ]

@@ -22,6 +22,7 @@ def cnn(
     epsilon: float = 1e-5,
     input_shape: tuple[int, int, int] = (32, 32, 3),
     dtype: DTypeLike | None = None,
+    compute_dtype: DTypeLike | None = None,
 ) -> Model:
     r"""Build a small convolutional network with ReLU.
 
@@ -51,6 +52,9 @@ def cnn(
             at 0 only.
         input_shape: rows, columns and channels of one image.
         dtype: type of the parameters; JAX's default float type if not given.
+        compute_dtype: type of the hidden layers' products, such as ``bfloat16``; that
+            of images and parameters if not given. The rest, statistics and logits
+            too, stays in the parameters' type.
 
     Returns:
         The model.
@@ -71,6 +75,7 @@ def cnn(
                 stride=1 if index == 0 else 2,
                 use_bias=use_bias,
                 dtype=param_dtype,
+                compute_dtype=compute_dtype,
                 rngs=rngs,
             )
 
@@ -86,6 +91,7 @@ def cnn(
             epsilon=epsilon,
             input_shape=input_shape,
             dtype=param_dtype,
+            compute_dtype=compute_dtype,
             rngs=rngs,
         )
 

@@ -29,6 +29,8 @@ class FeedForward(nnx.Module):
         epsilon: the normaliser's.
         input_shape: of one image.
         dtype: of the head's parameters.
+        compute_dtype: of the hidden layers' products, if not that of their input and
+            parameters; what follows them is then in ``dtype``.
         rngs: draws the head's kernel.
     """
 
@@ -46,6 +48,7 @@ class FeedForward(nnx.Module):
         epsilon: float,
         input_shape: tuple[int, ...],
         dtype: DTypeLike,
+        compute_dtype: DTypeLike | None,
         rngs: nnx.Rngs,
     ):
         """Draw the weights."""
@@ -55,6 +58,7 @@ class FeedForward(nnx.Module):
         self.scale_invariant = scale_invariant
         self.axis, self.epsilon = axis, epsilon
         self.input_shape = input_shape
+        self.widen_to = None if compute_dtype is None else dtype
         for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             setattr(self, f"hidden_{i}", make_layer(i, fan_in, fan_out))
         self.output = nnx.Linear(
@@ -72,6 +76,8 @@ class FeedForward(nnx.Module):
         h = self.prepare(images)
         for i in range(self.depth):
             h = getattr(self, f"hidden_{i}")(h)
+            if self.widen_to is not None:
+                h = h.astype(self.widen_to)
             if self.normalise:
                 h = standardise(h, self.axis, self.epsilon)
             h = nnx.relu(h)

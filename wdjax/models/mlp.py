@@ -22,6 +22,7 @@ def mlp(
     epsilon: float = 1e-5,
     input_shape: Sequence[int] = (32, 32, 3),
     dtype: DTypeLike | None = None,
+    compute_dtype: DTypeLike | None = None,
 ) -> Model:
     r"""Build a multi-layer perceptron with ReLU.
 
@@ -48,6 +49,9 @@ def mlp(
             at 0 only.
         input_shape: shape of one input, flattened in row-major order.
         dtype: type of the parameters; JAX's default float type if not given.
+        compute_dtype: type of the hidden layers' products, such as ``bfloat16``; that
+            of inputs and parameters if not given. The rest, statistics and logits
+            too, stays in the parameters' type.
 
     Returns:
         The model.
@@ -67,6 +71,7 @@ def mlp(
                 fan_out,
                 use_bias=use_bias,
                 kernel_init=nnx.initializers.he_normal(),
+                dtype=compute_dtype,
                 param_dtype=param_dtype,
                 rngs=rngs,
             )
@@ -83,6 +88,7 @@ def mlp(
             epsilon=epsilon,
             input_shape=tuple(input_shape),
             dtype=param_dtype,
+            compute_dtype=compute_dtype,
             rngs=rngs,
         )
 

@@ -1,5 +1,7 @@
 """Flax NNX modules as (init, apply) on plain dictionaries."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from flax import nnx
 
 from wdjax.models import from_nnx
 from wdjax.models.model import paths
+from wdjax.models.nnx_adapter import from_nnx_with_statistics
 
 INPUTS = jax.random.normal(jax.random.key(1), (4, 3))
 
@@ -35,6 +38,18 @@ class Tied(nnx.Module):
 
     def __call__(self, x):
         return self.second(nnx.tanh(self.first(x)))
+
+
+class Centred(nnx.Module):
+    """A layer whose outputs are centred over the batch, or at a mean that is given."""
+
+    def __init__(self, rngs):
+        self.layers = nnx.List([nnx.Linear(3, 2, use_bias=False, rngs=rngs)])
+
+    def __call__(self, x, given):
+        h = self.layers[0](x)
+        mean = given.get("mean", jnp.mean(h, 0))
+        return h - mean[None], {"mean": mean}
 
 
 @pytest.fixture(params=[True, False], ids=["graph", "tree"], autouse=True)
@@ -150,6 +165,20 @@ def test_state_that_is_not_a_parameter_is_refused_by_name(layer, names):
         from_nnx(make)
     for name in names:
         assert name in str(error.value)
+
+
+def test_statistics_of_a_batch_are_returned_and_taken():
+    model = from_nnx_with_statistics(Centred)
+    params = jax.jit(model.init)(jax.random.key(0))
+    h = np.asarray(INPUTS) @ np.asarray(params["layers"]["0"]["kernel"])
+    # Float32 weights: a few units in the last place of numbers about 1.
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    close(jax.jit(model.apply)(params, INPUTS), h - h.mean(0))
+    close(jax.jit(model.collect)(params, INPUTS)["mean"], h.mean(0))
+    given = {"mean": jnp.array([1.0, 2.0])}
+    close(jax.jit(model.apply)(params, INPUTS, given), h - np.array([1.0, 2.0]))
+    with pytest.raises(ValueError, match=r"do not belong.*\['maen', 'mean'\]"):
+        jax.jit(model.apply)(params, INPUTS, {"maen": given["mean"]})
 
 
 def test_array_attributes_are_refused_by_name():

@@ -131,6 +131,28 @@ def test_evaluation_goes_by_the_training_set_however_the_split_is_batched(split)
     np.testing.assert_allclose(error, (logits.argmax(1) != labels).mean())
 
 
+def test_cells_of_a_grid_have_statistics_of_their_own():
+    """Each learning rate alone, and all at once by vmap."""
+    train = sweep.make_train(
+        init,
+        apply,
+        lambda hypers: optax.sgd(hypers["learning_rate"]),
+        steps=6,
+        batch_size=10,
+        records=2,
+        collect=collect,
+    )
+    data, key = sweep.arrays(random_dataset(1000)), jax.random.key(2)
+    rates = jnp.array([0.0, 0.3, 3.0])
+    cells = jax.jit(jax.vmap(train, (None, 0, None)))
+    together = cells(data, {"learning_rate": rates}, key)
+    for i, rate in enumerate(rates):
+        alone = jax.jit(train)(data, {"learning_rate": rate}, key)
+        for name in ("train_loss", "test_loss"):
+            np.testing.assert_allclose(together[name][i], alone[name], rtol=1e-9)
+    assert len(set(np.asarray(together["test_loss"]))) == 3
+
+
 def test_a_run_trains_by_batches_and_is_evaluated_by_the_training_set():
     models = pytest.importorskip("wdjax.models", reason="needs Flax")
     dataset = random_dataset()

@@ -64,7 +64,11 @@ def test_a_run_with_restarts_ends_with_its_third_cycle(steps):
     T_0 = -(-steps // 7)
     assert list(np.flatnonzero(eta == 1)) == [0, T_0, 3 * T_0]
     assert eta[-1] < 0.05
-    assert sweep.warm_restarts(70)(1000) == 0  # and stays there
+
+
+def test_after_the_run_there_are_no_more_restarts():
+    multiplier = sweep.warm_restarts(70)
+    np.testing.assert_array_equal([multiplier(t) for t in (70, 75, 1000)], 0)
 
 
 def test_a_warm_up_takes_a_twentieth_of_the_run_and_the_cosine_the_rest():

@@ -32,8 +32,9 @@ def random_crop(
         key: draws :math:`i, j` for each image.
         images: the batch.
         padding: :math:`P \ge 0`, in pixels.
-        fill: value of the pixels around, 0 to 255. The paper pads with the mean
-            colour, most implementations with black, as here.
+        fill: value of the pixels around, 0 to 255. The paper has subtracted the mean,
+            so that its zeros are the mean's; most implementations pad with black, as
+            here.
 
     Returns:
         Images of the same size.

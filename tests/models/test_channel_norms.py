@@ -1,5 +1,7 @@
 """Normalisation of channels, by NumPy and by PyTorch."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +111,15 @@ def test_statistics_of_bfloat16_are_taken_in_float32():
     np.testing.assert_allclose(seen["mean"], [1 - 0.5 / n], rtol=1e-6)
     # p(1 − p)/4 for a share p = 1/n of halves; float32, a sum of n terms.
     np.testing.assert_allclose(seen["variance"], [0.25 * (n - 1) / n**2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["batch", "group"])
+def test_deviations_of_bfloat16_are_float32_and_the_result_bfloat16(name):
+    layer = make_norm(name, groups=3, epsilon=EPSILON, dtype=jnp.dtype(jnp.float32))(6)
+    x = X.astype(jnp.bfloat16)
+    text = str(jax.make_jaxpr(lambda x: layer(x)[0])(x))
+    assert re.findall(r":(\w+)\[[\d,]*\] = sqrt ", text) == ["f32"]
+    assert layer(x)[0].dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("groups", [0, 4])

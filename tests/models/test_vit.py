@@ -224,6 +224,8 @@ def test_bfloat16_is_for_products_alone():
     assert products == ["bf16"] * (1 + 2 * 8) + ["f32"]
     softmax = re.findall(r":(\w+)\[[\d,]*\] = exp ", text)
     assert softmax == ["f32"] * 2
+    deviations = re.findall(r":(\w+)\[[\d,]*\] = sqrt ", text)
+    assert deviations == ["f32"] * 5
 
 
 @pytest.mark.parametrize(

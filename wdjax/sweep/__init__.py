@@ -1,8 +1,11 @@
 """Whole studies as one program: a training function over a labelled grid.
 
-=============  ==============================================================
+=============  =======================================================================
 `batches`      a data set on the device, shuffled and batched there
+`label_noise`  wrong labels in a training set
+`augment`      crops, flips and masks of a minibatch, drawn in the program
 `evaluate`     mean loss and error over whole splits
+`population`   statistics of batch normalisation, for evaluation
 `training`     what the engine can run: a pure function, cut into segments
 `train`        one run on images as such: ``make_train``
 `schedules`    the multipliers η_t
@@ -15,38 +18,7 @@
 `measure`      a layout by timing some, within the memory there is
 `engine`       a grid from its first cell to the labelled result
 `record`       results on disk, with all that is needed to repeat them
-=============  ==============================================================
-===========  ==============================================================
-`batches`    a data set on the device, shuffled and batched there
-`augment`    crops, flips and masks of a minibatch, drawn in the program
-`evaluate`   mean loss and error over whole splits
-`population` statistics of batch normalisation, for evaluation
-`training`   what the engine can run: a pure function, cut into segments
-`train`      one run on images as such: ``make_train``
-`schedules`  the multipliers η_t
-`cells`      the labelled product of what varies
-`layout`     which cell sits where: devices, blocks, chunks
-`programs`   a training over the cells of a chunk, compiled
-`study`      a grid, ready to be trained segment by segment
-`engine`     a grid from its first cell to the labelled result
-`record`     results on disk, with all that is needed to repeat them
-===========  ==============================================================
-============= ==============================================================
-`batches`     a data set on the device, shuffled and batched there
-`label_noise` wrong labels in a training set
-`augment`     crops, flips and masks of a minibatch, drawn in the program
-`evaluate`    mean loss and error over whole splits
-`population`  statistics of batch normalisation, for evaluation
-`training`    what the engine can run: a pure function, cut into segments
-`train`       one run on images as such: ``make_train``
-`schedules`   the multipliers η_t
-`cells`       the labelled product of what varies
-`layout`      which cell sits where: devices, blocks, chunks
-`programs`    a training over the cells of a chunk, compiled
-`study`       a grid, ready to be trained segment by segment
-`engine`      a grid from its first cell to the labelled result
-`record`      results on disk, with all that is needed to repeat them
-============= ==============================================================
+=============  =======================================================================
 """
 
 try:

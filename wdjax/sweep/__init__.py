@@ -1,4 +1,4 @@
-"""Whole studies as one program: a training function over a labelled grid.
+"""Whole studies as one program: a training function over labelled cells.
 
 =============  =======================================================================
 `batches`      a data set on the device, shuffled and batched there
@@ -9,7 +9,7 @@
 `training`     what the engine can run: a pure function, cut into segments
 `train`        one run on images as such: ``make_train``
 `schedules`    the multipliers η_t
-`cells`        the labelled product of what varies
+`cells`        what varies: a labelled product, or labelled points
 `layout`       which cell sits where: devices, blocks, chunks
 `programs`     a training over the cells of a chunk, compiled
 `study`        a grid, ready to be trained segment by segment
@@ -17,6 +17,7 @@
 `store`        a study's folder, in which nothing is lost
 `measure`      a layout by timing some, within the memory there is
 `engine`       a grid from its first cell to the labelled result
+`labels`       flat results under their names
 `record`       results on disk, with all that is needed to repeat them
 =============  =======================================================================
 """
@@ -31,7 +32,7 @@ except ModuleNotFoundError as error:
 
 from wdjax.sweep.augment import cutout, in_turn, random_crop, random_flip
 from wdjax.sweep.batches import Arrays, Examples, arrays
-from wdjax.sweep.cells import Grid, grid
+from wdjax.sweep.cells import Design, Grid, grid, points
 from wdjax.sweep.engine import Progress, lower, prepare, run
 from wdjax.sweep.label_noise import with_label_noise
 from wdjax.sweep.layout import Layout, default_layout
@@ -52,6 +53,7 @@ from wdjax.sweep.training import Training
 __all__ = [
     "SCHEDULES",
     "Arrays",
+    "Design",
     "Examples",
     "Grid",
     "Layout",
@@ -68,6 +70,7 @@ __all__ = [
     "lower",
     "make_train",
     "measured_layout",
+    "points",
     "prepare",
     "random_crop",
     "random_flip",

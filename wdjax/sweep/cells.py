@@ -1,18 +1,58 @@
-"""A grid: the labelled product of whatever varies."""
+"""What the engine runs: the labelled product of axes, or a labelled list of points."""
 
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
+
+Varies: TypeAlias = Mapping[str, tuple[str, np.ndarray]]
+
+
+@runtime_checkable
+class Plan(Protocol):
+    """Which cells, and the names under which their results are found again.
+
+    All that the engine knows of a :class:`Grid` and of a :class:`Design`.
+    """
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dimensions of a result; the first is ``seed``."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each dimension."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        ...
+
+    @property
+    def varies(self) -> Varies:
+        """Seed and hyper-parameters: the dimension each goes along, its values."""
+        ...
+
+    @property
+    def coords(self) -> Varies:
+        """The coordinates of a result: what varies, and labels of dimensions."""
+        ...
 
 
 class Grid(NamedTuple):
     """Axes by name, in the order of the result's dimensions; see :func:`grid`."""
 
     axes: Mapping[str, np.ndarray]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes."""
+        return tuple(self.axes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -24,9 +64,52 @@ class Grid(NamedTuple):
         """The number of cells."""
         return math.prod(self.shape)
 
+    @property
+    def varies(self) -> Varies:
+        """Every hyper-parameter goes along a dimension of its own."""
+        return {name: (name, values) for name, values in self.axes.items()}
+
+    @property
+    def coords(self) -> Varies:
+        """The axes."""
+        return self.varies
+
+
+class Design(NamedTuple):
+    """Points, each trained from every seed; see :func:`points` and ``design``."""
+
+    seed: Int[np.ndarray, " seeds"]
+    hypers: Mapping[str, np.ndarray]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Two, whatever the number of hyper-parameters."""
+        return ("seed", "point")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many seeds and how many points."""
+        return (len(self.seed), len(next(iter(self.hypers.values()))))
+
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        return math.prod(self.shape)
+
+    @property
+    def varies(self) -> Varies:
+        """All hyper-parameters go along the points together."""
+        hypers = {name: ("point", values) for name, values in self.hypers.items()}
+        return {"seed": ("seed", self.seed)} | hypers
+
+    @property
+    def coords(self) -> Varies:
+        """The seeds, the numbers of the points, and their hyper-parameters."""
+        return {"point": ("point", np.arange(self.shape[1]))} | dict(self.varies)
+
 
 class Cells(NamedTuple):
-    """The product, flattened: entry ``i`` of each array belongs to cell ``i``."""
+    """All cells, flattened: entry ``i`` of each array belongs to cell ``i``."""
 
     hypers: dict[str, Float[np.ndarray, " cells"]]
     seed: Int[np.ndarray, " cells"]
@@ -50,40 +133,90 @@ def grid(seed: Iterable[int], **axes: Iterable[float]) -> Grid:
         ValueError: an axis is empty, is not a list of finite numbers, or holds a value
             twice.
     """
-    arrays = {"seed": np.asarray(list(seed), dtype=np.int64)} | {
-        name: np.asarray(list(values), dtype=np.float64)
-        for name, values in axes.items()
-    }
+    arrays = _arrays(seed, axes)
     for name, values in arrays.items():
-        _check_axis(name, values)
+        _check_values(name, values)
+        _check_distinct(name, values)
     return Grid(MappingProxyType(arrays))
 
 
-def cells(grid: Grid) -> Cells:
-    """Flatten the product, the last axis fastest.
+def points(seed: Iterable[int], **hypers: Iterable[float]) -> Design:
+    """A list of points, each a value for every hyper-parameter, times seeds.
+
+    Example:
+        ``points(seed=range(5), decay=[0, 1e-3], learning_rate=[0.1, 0.01])`` has the
+        two points (0, 0.1) and (1e-3, 0.01), and 10 cells.
 
     Args:
-        grid: its axes.
+        seed: as for :func:`grid`.
+        **hypers: the values of each hyper-parameter, one for each point. Points may be
+            alike.
+
+    Returns:
+        The design. A result has the dimensions ``seed`` and ``point``, and one
+        coordinate along ``point`` for each hyper-parameter.
+
+    Raises:
+        ValueError: there is no hyper-parameter, one is named ``point``, the lists are
+            empty, not of one length, or not of finite numbers, or a seed comes twice.
+    """
+    arrays = _arrays(seed, hypers)
+    for name, values in arrays.items():
+        _check_values(name, values)
+    seeds = arrays.pop("seed")
+    _check_distinct("seed", seeds)
+    if "point" in arrays or not arrays:
+        raise ValueError(
+            f"The points' hyper-parameters are {sorted(arrays)}; give at least one, "
+            "and none the name 'point', which numbers them."
+        )
+    lengths = {name: len(values) for name, values in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"The points have different numbers of values, {lengths}; give one of each "
+            "for every point."
+        )
+    return Design(seeds, MappingProxyType(arrays))
+
+
+def cells(plan: Plan) -> Cells:
+    """Flatten a plan, the last dimension fastest.
+
+    Args:
+        plan: a grid or a design.
 
     Returns:
         One entry for each cell.
     """
-    product = np.meshgrid(*grid.axes.values(), indexing="ij")
-    flat = {name: a.ravel() for name, a in zip(grid.axes, product, strict=True)}
+    index = dict(zip(plan.dims, np.indices(plan.shape), strict=True))
+    flat = {
+        name: values[index[dim].ravel()] for name, (dim, values) in plan.varies.items()
+    }
     return Cells(seed=flat.pop("seed"), hypers=flat)
 
 
-def _check_axis(name: str, values: np.ndarray) -> None:
+def _arrays(
+    seed: Iterable[int], hypers: Mapping[str, Iterable[float]]
+) -> dict[str, np.ndarray]:
+    return {"seed": np.asarray(list(seed), dtype=np.int64)} | {
+        name: np.asarray(list(values), dtype=np.float64)
+        for name, values in hypers.items()
+    }
+
+
+def _check_values(name: str, values: np.ndarray) -> None:
     if values.size == 0:
-        raise ValueError(f"The grid's axis {name!r} is empty; give it a value.")
+        raise ValueError(f"The axis {name!r} is empty; give it a value.")
     if not np.all(np.isfinite(values)):
         raise ValueError(
-            f"The grid's axis {name!r} holds {values[~np.isfinite(values)][0]}; all "
-            "values must be finite."
+            f"The axis {name!r} holds {values[~np.isfinite(values)][0]}; all values "
+            "must be finite."
         )
+
+
+def _check_distinct(name: str, values: np.ndarray) -> None:
     unique, counts = np.unique(values, return_counts=True)
     if np.any(counts > 1):
         raise ValueError(
-            f"The grid's axis {name!r} holds {unique[counts > 1][0]:g} twice; remove "
-            "one."
+            f"The axis {name!r} holds {unique[counts > 1][0]:g} twice; remove one."
         )

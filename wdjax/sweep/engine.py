@@ -1,4 +1,4 @@
-"""Run one training function over a whole grid."""
+"""Run one training function over a whole grid or design."""
 
 import hashlib
 import time
@@ -13,8 +13,9 @@ import xarray as xr
 from jaxtyping import Int, PyTree
 
 from wdjax.sweep import programs
-from wdjax.sweep.cells import Cells, Grid, cells
+from wdjax.sweep.cells import Cells, Plan, cells
 from wdjax.sweep.checkpoints import fingerprint
+from wdjax.sweep.labels import labelled
 from wdjax.sweep.layout import Layout, Slots, check_layout, default_layout, slots
 from wdjax.sweep.measure import measured_layout
 from wdjax.sweep.record import version
@@ -46,7 +47,7 @@ class Progress(NamedTuple):
 
 def run(
     train: Train,
-    grid: Grid,
+    grid: Plan,
     data: PyTree,
     *,
     layout: Layout | Literal["measured"] | None = None,
@@ -58,7 +59,7 @@ def run(
     configuration: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> xr.Dataset:
-    """Train every cell of a grid.
+    """Train every cell of a grid or a design.
 
     The programs are compiled once, for a chunk of cells, and called until all are
     done. What a chunk or a block lacks is filled up with copies, which are dropped from
@@ -72,7 +73,8 @@ def run(
     Args:
         train: ``(data, hypers, key) -> outcome``, as from :func:`make_train`; a pure
             function whose outcome is a flat dictionary of scalars and curves.
-        grid: which cells; an axis named ``x`` arrives as ``hypers["x"]``.
+        grid: which cells, as a grid or a design; what it names ``x`` arrives as
+            ``hypers["x"]``.
         data: whatever ``train`` takes first; an argument of the program.
         layout: how cells lie on devices. If not given, it is the folder's; else on
             CPU the default, and elsewhere ``"measured"``: the fastest of some, each
@@ -87,8 +89,9 @@ def run(
         say: told what was found unreadable.
 
     Returns:
-        A data set with the grid's axes as dimensions and coordinates, and ``record``
-        for curves. Attributes: ``compile_seconds``, ``run_seconds``, ``layout``.
+        A data set with the grid's or the design's dimensions and coordinates, and
+        ``record`` for curves. Attributes: ``compile_seconds``, ``run_seconds``,
+        ``layout``.
 
     Raises:
         ValueError: the layout does not fit the devices, the folder holds another study
@@ -140,7 +143,7 @@ def run(
 
 def _chosen(
     train: Train,
-    grid: Grid,
+    grid: Plan,
     data: PyTree,
     how: Literal["measured"] | None,
     say: Callable[[str], None],
@@ -205,7 +208,7 @@ def _of_others(
 
 def _identity(
     lowered: programs.Programs,
-    grid: Grid,
+    grid: Plan,
     data: PyTree,
     layout: Layout,
     configuration: Mapping[str, Any],
@@ -214,7 +217,7 @@ def _identity(
     text = "".join(program.as_text() for program in lowered)
     return {
         "configuration": dict(configuration),
-        "grid": {name: values.tolist() for name, values in grid.axes.items()},
+        "grid": {name: values.tolist() for name, (_, values) in grid.coords.items()},
         "layout": layout._asdict(),
         "data": fingerprint(data),
         "program": hashlib.sha256(text.encode()).hexdigest(),
@@ -222,7 +225,7 @@ def _identity(
     }
 
 
-def prepare(train: Train, grid: Grid, data: PyTree, layout: Layout) -> Study:
+def prepare(train: Train, grid: Plan, data: PyTree, layout: Layout) -> Study:
     """Put the data on the devices and compile the programs of a chunk.
 
     Args:
@@ -241,7 +244,7 @@ def prepare(train: Train, grid: Grid, data: PyTree, layout: Layout) -> Study:
     return Study(_training(train), lowered, data, flat, places, layout).compiled()
 
 
-def lower(train: Train, grid: Grid, data: PyTree, layout: Layout) -> programs.Programs:
+def lower(train: Train, grid: Plan, data: PyTree, layout: Layout) -> programs.Programs:
     """The programs of a chunk, not compiled: their text, their cost, their memory.
 
     Args:
@@ -260,7 +263,7 @@ def lower(train: Train, grid: Grid, data: PyTree, layout: Layout) -> programs.Pr
 
 
 def _lowered(
-    train: Train, grid: Grid, data: PyTree, layout: Layout
+    train: Train, grid: Plan, data: PyTree, layout: Layout
 ) -> tuple[programs.Programs, PyTree, Cells, Slots]:
     check_layout(layout)
     flat = cells(grid)
@@ -303,19 +306,14 @@ def _news(
 def _labelled(
     study: Study,
     outcomes: Mapping[int, Outcomes],
-    grid: Grid,
+    grid: Plan,
     record_steps: np.ndarray | None,
 ) -> xr.Dataset:
-    """Chunks of flat cells, as arrays over the grid's named axes."""
+    """Chunks of flat cells, as arrays over the grid's named dimensions."""
     order = np.concatenate([study.cells(number) for number in outcomes])
-    variables: dict[str, Any] = {}
-    for name, example in next(iter(outcomes.values())).items():
+    flat: dict[str, np.ndarray] = {}
+    for name in next(iter(outcomes.values())):
         values = np.concatenate([outcome[name] for outcome in outcomes.values()])
-        flat = np.empty_like(values)
-        flat[order] = values
-        dims = (*grid.axes, "record")[: len(grid.shape) + example.ndim - 1]
-        variables[name] = (dims, flat.reshape(grid.shape + flat.shape[1:]))
-    coords = dict(grid.axes)
-    if record_steps is not None:
-        coords["record"] = record_steps
-    return xr.Dataset(variables, coords)
+        flat[name] = np.empty_like(values)
+        flat[name][order] = values
+    return labelled(grid, flat, record_steps)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import jax
 import numpy as np
 
-from wdjax.sweep.cells import Grid, cells
+from wdjax.sweep.cells import Plan, cells
 from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.study import Study
 from wdjax.sweep.training import Training
@@ -22,7 +22,7 @@ Prepare = Callable[[Training, Layout], Study]
 
 def measured_layout(
     training: Training,
-    grid: Grid,
+    grid: Plan,
     prepare: Prepare,
     *,
     candidates: Iterable[Layout] | None = None,
@@ -63,7 +63,7 @@ def measured_layout(
     return min(times, key=lambda layout: times[layout])
 
 
-def layouts_to_try(grid: Grid) -> list[Layout]:
+def layouts_to_try(grid: Plan) -> list[Layout]:
     """Blocks of 1, 8, 64 and 512 cells of a seed, on all devices, and on one.
 
     A CPU's cores can also share each cell (one device) instead of having one each.

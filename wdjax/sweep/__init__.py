@@ -10,6 +10,8 @@
 `train`        one run on images as such: ``make_train``
 `schedules`    the multipliers η_t
 `cells`        what varies: a labelled product, or labelled points
+`ranges`       where a hyper-parameter is looked for, and how densely
+`design`       points that fill a box of ranges
 `layout`       which cell sits where: devices, blocks, chunks
 `programs`     a training over the cells of a chunk, compiled
 `study`        a grid, ready to be trained segment by segment
@@ -33,10 +35,12 @@ except ModuleNotFoundError as error:
 from wdjax.sweep.augment import cutout, in_turn, random_crop, random_flip
 from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Design, Grid, grid, points
+from wdjax.sweep.design import design
 from wdjax.sweep.engine import Progress, lower, prepare, run
 from wdjax.sweep.label_noise import with_label_noise
 from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.measure import measured_layout
+from wdjax.sweep.ranges import LogUniform, Uniform
 from wdjax.sweep.record import load, save
 from wdjax.sweep.schedules import (
     SCHEDULES,
@@ -57,13 +61,16 @@ __all__ = [
     "Examples",
     "Grid",
     "Layout",
+    "LogUniform",
     "Progress",
     "Training",
+    "Uniform",
     "arrays",
     "constant",
     "cosine",
     "cutout",
     "default_layout",
+    "design",
     "grid",
     "in_turn",
     "load",

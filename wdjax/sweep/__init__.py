@@ -20,6 +20,7 @@
 `measure`      a layout by timing some, within the memory there is
 `engine`       a grid from its first cell to the labelled result
 `labels`       flat results under their names
+`halving`      the worst stop early: successive halving
 `record`       results on disk, with all that is needed to repeat them
 =============  =======================================================================
 """
@@ -37,6 +38,7 @@ from wdjax.sweep.batches import Arrays, Examples, arrays
 from wdjax.sweep.cells import Design, Grid, grid, points
 from wdjax.sweep.design import design
 from wdjax.sweep.engine import Progress, lower, prepare, run
+from wdjax.sweep.halving import successive_halving
 from wdjax.sweep.label_noise import with_label_noise
 from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.measure import measured_layout
@@ -84,6 +86,7 @@ __all__ = [
     "run",
     "save",
     "step",
+    "successive_halving",
     "warm_restarts",
     "warm_up",
     "warm_up_cosine",

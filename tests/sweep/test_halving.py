@@ -8,7 +8,8 @@ import pytest
 
 import wdjax
 from wdjax import sweep
-from wdjax.sweep.halving import _kept, _tight
+from wdjax.sweep.halving import _best, _kept, _tight
+from wdjax.sweep.study import Study
 
 RANGES = {"learning_rate": sweep.LogUniform(1e-3, 1.0), "decay": sweep.Uniform(0, 1)}
 DESIGN = sweep.design([3, 1], 8, **RANGES)
@@ -204,11 +205,15 @@ def test_what_is_not_a_number_is_dropped_first_and_counted():
 
 def test_of_equal_points_the_first_go_on():
     assert race([0.5] * 8).dropped_at.values.tolist() == [-1, -1, 1, 1, 0, 0, 0, 0]
+    rng = np.random.default_rng(0)
+    points, means = np.arange(500), rng.integers(0, 3, 500).astype(float)
+    by_hand = sorted(points, key=lambda point: (means[point], point))[:250]
+    assert _best(points, means, 0.5).tolist() == sorted(by_hand)
 
 
 @pytest.mark.parametrize(
     ("points", "keep", "kept"),
-    [(9, 1 / 3, 3), (10, 1 / 3, 3), (49, 1 / 49, 1), (3, 1 / 2, 1), (1, 1 / 2, 1)],
+    [(9, 1 / 3, 3), (10, 1 / 3, 3), (98, 1 / 49, 2), (3, 1 / 2, 1), (1, 1 / 2, 1)],
 )
 def test_the_whole_part_of_the_share_is_kept(points, keep, kept):
     assert _kept(points, keep) == kept
@@ -226,6 +231,22 @@ def test_the_losers_take_no_more_time():
     done = [0] * 3 + [8] * 4 + [12] * 3 + [16] * 2
     assert [p.cells_done for p in seen] == done
     assert seen[1].best_loss == 0.5  # the second half of the first seed's points
+
+
+def test_splits_are_evaluated_only_where_that_decides(monkeypatch):
+    finished = []
+
+    def finish(study, flight):
+        finished.append(flight.segment)
+        return whole_finish(study, flight)
+
+    whole_finish = Study.finish
+    monkeypatch.setattr(Study, "finish", finish)
+    options = {"seed": [0], "layout": sweep.Layout(1, 1, 2)}
+    race([0.1, 0.2], metric="loss", **options)
+    assert finished == [6]
+    race([0.1, 0.2], metric="end", **options)
+    assert finished == [6, 1, 3, 6]
 
 
 @pytest.mark.parametrize(

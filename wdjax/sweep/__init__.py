@@ -1,28 +1,30 @@
 """Whole studies as one program: a training function over labelled cells.
 
-=============  =======================================================================
-`batches`      a data set on the device, shuffled and batched there
-`label_noise`  wrong labels in a training set
-`augment`      crops, flips and masks of a minibatch, drawn in the program
-`evaluate`     mean loss and error over whole splits
-`population`   statistics of batch normalisation, for evaluation
-`training`     what the engine can run: a pure function, cut into segments
-`train`        one run on images as such: ``make_train``
-`schedules`    the multipliers η_t
-`cells`        what varies: a labelled product, or labelled points
-`ranges`       where a hyper-parameter is looked for, and how densely
-`design`       points that fill a box of ranges
-`layout`       which cell sits where: devices, blocks, chunks
-`programs`     a training over the cells of a chunk, compiled
-`study`        a grid, ready to be trained segment by segment
-`checkpoints`  chunks in flight, on disk
-`store`        a study's folder, in which nothing is lost
-`measure`      a layout by timing some, within the memory there is
-`engine`       a grid from its first cell to the labelled result
-`labels`       flat results under their names
-`halving`      the worst stop early: successive halving
-`record`       results on disk, with all that is needed to repeat them
-=============  =======================================================================
+===============  =======================================================================
+`batches`        a data set on the device, shuffled and batched there
+`label_noise`    wrong labels in a training set
+`augment`        crops, flips and masks of a minibatch, drawn in the program
+`evaluate`       mean loss and error over whole splits
+`population`     statistics of batch normalisation, for evaluation
+`training`       what the engine can run: a pure function, cut into segments
+`train`          one run on images as such: ``make_train``
+`schedules`      the multipliers η_t
+`cells`          what varies: a labelled product, or labelled points
+`ranges`         where a hyper-parameter is looked for, and how densely
+`design`         points that fill a box of ranges
+`layout`         which cell sits where: devices, blocks, chunks
+`programs`       a training over the cells of a chunk, compiled
+`study`          a grid, ready to be trained segment by segment
+`checkpoints`    chunks in flight, on disk
+`store`          a study's folder, in which nothing is lost
+`measure`        a layout by timing some, within the memory there is
+`engine`         a grid from its first cell to the labelled result
+`labels`         flat results under their names
+`metric`         by what points are compared
+`halving`        the worst stop early: successive halving
+`optuna_search`  Optuna proposes, in batches
+`record`         results on disk, with all that is needed to repeat them
+===============  =======================================================================
 """
 
 try:
@@ -42,6 +44,7 @@ from wdjax.sweep.halving import successive_halving
 from wdjax.sweep.label_noise import with_label_noise
 from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.measure import measured_layout
+from wdjax.sweep.optuna_search import search
 from wdjax.sweep.ranges import LogUniform, Uniform
 from wdjax.sweep.record import load, save
 from wdjax.sweep.schedules import (
@@ -85,6 +88,7 @@ __all__ = [
     "random_flip",
     "run",
     "save",
+    "search",
     "step",
     "successive_halving",
     "warm_restarts",

@@ -19,6 +19,7 @@ from wdjax.sweep.cells import Design, Plan, cells
 from wdjax.sweep.engine import Progress, prepare
 from wdjax.sweep.labels import labelled
 from wdjax.sweep.layout import Layout, default_layout, slots
+from wdjax.sweep.metric import by_seed, means, metric_shape
 from wdjax.sweep.programs import spread
 from wdjax.sweep.study import Flight, Outcomes, Study
 from wdjax.sweep.training import Training
@@ -117,7 +118,7 @@ def successive_halving(
         here they are given.
     """
     _check(train, plan, rungs, keep)
-    recorded = _is_recorded(metric, train, plan, data)
+    recorded = metric_shape(metric, train, plan, data) == (train.segments,)
     layout = default_layout(plan.size) if layout is None else layout
     race = _Race(plan, [*rungs, train.segments], keep, metric)
     started = time.perf_counter()
@@ -128,7 +129,7 @@ def successive_halving(
     points, begin = np.arange(race.points), study.begin
     for first, last in pairwise([0, *race.stops]):
         if legs:
-            points = _best(points, _means(legs[-1], race), keep)
+            points = _best(points, means(_metric(legs[-1], race), race.seeds), keep)
             began = time.perf_counter()
             study = _repacked(study, _design(plan, points), layout)
             compiling += time.perf_counter() - began
@@ -223,23 +224,16 @@ def _tight(layout: Layout, seeds: int, points: int) -> Layout:
     return Layout(devices, block, chunk=devices * block * rounds)
 
 
-def _metric(leg: _Leg, race: _Race) -> Float[np.ndarray, "seeds points"]:
-    """The metric at the end of a leg."""
-    recorded = race.metric in leg.curves
-    values = leg.curves[race.metric][:, -1] if recorded else leg.finals[race.metric]
-    return np.asarray(values, np.float64).reshape(race.seeds, -1)
-
-
-def _means(leg: _Leg, race: _Race) -> Float[np.ndarray, " points"]:
-    with np.errstate(invalid="ignore"):  # ∞ − ∞
-        return _metric(leg, race).mean(0)
+def _metric(leg: _Leg, race: _Race) -> np.ndarray:
+    """The metric at the end of a leg, or its curve."""
+    return (leg.curves if race.metric in leg.curves else leg.finals)[race.metric]
 
 
 def _best(
-    points: Int[np.ndarray, " points"], means: Float[np.ndarray, " points"], keep: float
+    points: Int[np.ndarray, " points"], score: Float[np.ndarray, " points"], keep: float
 ) -> Int[np.ndarray, " best"]:
-    """The points of the least means, in the plan's order."""
-    ranked = np.argsort(means, kind="stable")  # NumPy puts NaN last
+    """The points of the least scores, in the plan's order."""
+    ranked = np.argsort(score, kind="stable")  # NumPy puts NaN last
     return np.sort(points[ranked[: _kept(len(points), keep)]])
 
 
@@ -283,10 +277,11 @@ def _reporter(
 
 def _diverged(legs: Sequence[_Leg], race: _Race) -> int:
     """How many cells were dropped when their metric was not finite."""
-    return sum(
-        int(np.sum(~np.isfinite(_metric(leg, race))[:, _dropped(leg, after)]))
+    dropped = [
+        by_seed(_metric(leg, race), race.seeds)[:, _dropped(leg, after)]
         for leg, after in pairwise(legs)
-    )
+    ]
+    return sum(int(np.sum(~np.isfinite(values))) for values in dropped)
 
 
 def _dropped(leg: _Leg, after: _Leg) -> Bool[np.ndarray, " points"]:
@@ -318,14 +313,14 @@ def _unknown(like: np.ndarray, *lengths: int) -> np.ndarray:
 def _choices(legs: Sequence[_Leg], race: _Race) -> dict[str, Any]:
     """When each point was dropped, and by what."""
     dropped_at = np.full(race.points, -1)
-    means = np.full((len(legs) - 1, race.points), np.nan)
+    at_rung = np.full((len(legs) - 1, race.points), np.nan)
     for rung, (leg, after) in enumerate(pairwise(legs)):
         dropped_at[leg.points[_dropped(leg, after)]] = rung
-        means[rung, leg.points] = _means(leg, race)
+        at_rung[rung, leg.points] = means(_metric(leg, race), race.seeds)
     dims, shape = race.plan.dims[1:], race.plan.shape[1:]
     return {
         "dropped_at": (dims, dropped_at.reshape(shape)),
-        "rung_metric": (("rung", *dims), means.reshape(-1, *shape)),
+        "rung_metric": (("rung", *dims), at_rung.reshape(-1, *shape)),
     }
 
 
@@ -346,19 +341,3 @@ def _check(train: Training, plan: Plan, rungs: Sequence[int], keep: float) -> No
             f"{train.segments - 1}: the training has {train.segments} segments, one "
             "for each record."
         )
-
-
-def _is_recorded(metric: str, train: Training, plan: Plan, data: PyTree) -> bool:
-    """Whether records hold the metric, or else only what ``finish`` returns.
-
-    Raises:
-        ValueError: neither does, or it is not one number for a cell.
-    """
-    scalar = jax.ShapeDtypeStruct((), jnp.result_type(float))
-    hypers = {name: scalar for name in plan.varies if name != "seed"}
-    shapes = jax.eval_shape(train, data, hypers, jax.random.key(0))
-    lengths = {name: leaf.shape for name, leaf in shapes.items()}
-    if lengths.get(metric) not in ((), (train.segments,)):
-        known = [n for n, s in lengths.items() if s in ((), (train.segments,))]
-        raise ValueError(f"The training has no number {metric!r}; take one of {known}.")
-    return lengths[metric] != ()

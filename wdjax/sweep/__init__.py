@@ -23,6 +23,7 @@
 `metric`         by what points are compared
 `halving`        the worst stop early: successive halving
 `optuna_search`  Optuna proposes, in batches
+`static`         what cannot be traced: a program for each setting
 `record`         results on disk, with all that is needed to repeat them
 ===============  =======================================================================
 """
@@ -56,6 +57,7 @@ from wdjax.sweep.schedules import (
     warm_up,
     warm_up_cosine,
 )
+from wdjax.sweep.static import run_static
 from wdjax.sweep.train import make_train
 from wdjax.sweep.training import Training
 
@@ -87,6 +89,7 @@ __all__ = [
     "random_crop",
     "random_flip",
     "run",
+    "run_static",
     "save",
     "search",
     "step",

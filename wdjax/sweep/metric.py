@@ -9,6 +9,22 @@ from wdjax.sweep.cells import Plan
 from wdjax.sweep.training import Train
 
 
+def outcome_shapes(
+    train: Train, plan: Plan, data: PyTree
+) -> dict[str, tuple[int, ...]]:
+    """What a training returns for one cell: the shape of each number and curve.
+
+    Args:
+        train: see :func:`~wdjax.sweep.run`; it is not run.
+        plan: for the names of hyper-parameters.
+        data: for its shapes.
+    """
+    scalar = jax.ShapeDtypeStruct((), jnp.result_type(float))
+    hypers = {name: scalar for name in plan.varies if name != "seed"}
+    shapes = jax.eval_shape(train, data, hypers, jax.random.key(0))
+    return {name: leaf.shape for name, leaf in shapes.items()}
+
+
 def metric_shape(
     metric: str, train: Train, plan: Plan, data: PyTree
 ) -> tuple[int, ...]:
@@ -16,17 +32,15 @@ def metric_shape(
 
     Args:
         metric: its name in the training's outcome.
-        train: see :func:`~wdjax.sweep.run`; it is not run.
-        plan: for the names of hyper-parameters.
-        data: for its shapes.
+        train: see :func:`outcome_shapes`.
+        plan: likewise.
+        data: likewise.
 
     Raises:
         ValueError: the outcome holds no such number or curve.
     """
-    scalar = jax.ShapeDtypeStruct((), jnp.result_type(float))
-    hypers = {name: scalar for name in plan.varies if name != "seed"}
-    shapes = jax.eval_shape(train, data, hypers, jax.random.key(0))
-    known = {name: leaf.shape for name, leaf in shapes.items() if len(leaf.shape) < 2}
+    shapes = outcome_shapes(train, plan, data)
+    known = {name: shape for name, shape in shapes.items() if len(shape) < 2}
     if metric not in known:
         raise ValueError(
             f"The training has no number {metric!r}; take one of {list(known)}."

@@ -161,6 +161,7 @@ def test_the_least_go_on_in_closed_form():
     curve = factors[:, None] ** np.arange(1, 7)
     expected = np.where(np.arange(6) < trained[:, None], curve, np.nan)
     assert_same(result.loss, np.stack([expected] * 2), 1e-14)
+    assert_same(result.rung_metric, expected[:, [0, 2]].T, 1e-14)  # the last of a leg
     np.testing.assert_allclose(result.end.isel(point=4), 0.1**6, rtol=1e-14)
     assert result.attrs["share"] == np.sum(trained) / (7 * 6)
 

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.channel_norms import MakeNorm, Statistics
+from wdjax.models.channel_norms import MakeNorm, Statistics, make_norm
 from wdjax.models.layers import Conv
 from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx_with_statistics
@@ -122,10 +122,55 @@ def mean_over_positions(
 
 
 def residual_model(
-    make_module: Callable[[nnx.Rngs], nnx.Module], normalise: str | None
+    network: Callable[..., nnx.Module],
+    widths: Sequence[int],
+    per_stage: int,
+    classes: int,
+    *,
+    normalise: str | None,
+    groups: int,
+    epsilon: float,
+    input_shape: tuple[int, int, int],
+    dtype: DTypeLike | None,
+    compute_dtype: DTypeLike | None,
 ) -> Model:
-    """The model, with statistics to collect where a batch is normalised as a whole."""
-    model = from_nnx_with_statistics(make_module)
+    """The model, with statistics to collect where a batch is normalised as a whole.
+
+    Args:
+        network: builds the module from its layers' builders.
+        widths: channels of the stem and of each of the three stages.
+        per_stage: blocks in a stage.
+        classes: number of logits.
+        normalise: see :func:`wdjax.models.resnet`, as all that follows.
+        groups: for ``"group"`` only.
+        epsilon: the normaliser's.
+        input_shape: of one image.
+        dtype: type of the parameters.
+        compute_dtype: type of the convolutions.
+    """
+    param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    norm = make_norm(normalise, groups=groups, epsilon=epsilon, dtype=param_dtype)
+
+    def make(rngs: nnx.Rngs) -> nnx.Module:
+        made = parts(
+            norm,
+            normalised=normalise is not None,
+            blocks=3 * per_stage,
+            dtype=param_dtype,
+            compute_dtype=compute_dtype,
+            rngs=rngs,
+        )
+        return network(
+            made,
+            widths,
+            per_stage,
+            classes,
+            input_shape=input_shape,
+            dtype=param_dtype,
+            rngs=rngs,
+        )
+
+    model = from_nnx_with_statistics(make)
     return model if normalise == "batch" else model._replace(collect=None)
 
 

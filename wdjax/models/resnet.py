@@ -7,13 +7,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.channel_norms import Statistics, make_norm
+from wdjax.models.channel_norms import Statistics
 from wdjax.models.model import Model, check_images
 from wdjax.models.residual import (
     Parts,
     blocks_per_stage,
     mean_over_positions,
-    parts,
     residual_model,
     stages,
     through,
@@ -153,30 +152,18 @@ def resnet(
         He et al., *Deep Residual Learning*, 2016, section 4.2 and table 6; equations
         (1) and (2).
     """
-    per_stage = blocks_per_stage(depth, 2)
-    param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    norm = make_norm(normalise, groups=groups, epsilon=epsilon, dtype=param_dtype)
-
-    def make(rngs: nnx.Rngs) -> ResNet:
-        made = parts(
-            norm,
-            normalised=normalise is not None,
-            blocks=3 * per_stage,
-            dtype=param_dtype,
-            compute_dtype=compute_dtype,
-            rngs=rngs,
-        )
-        return ResNet(
-            made,
-            (widths[0], *widths),
-            per_stage,
-            classes,
-            input_shape=input_shape,
-            dtype=param_dtype,
-            rngs=rngs,
-        )
-
-    return residual_model(make, normalise)
+    return residual_model(
+        ResNet,
+        (widths[0], *widths),
+        blocks_per_stage(depth, 2),
+        classes,
+        normalise=normalise,
+        groups=groups,
+        epsilon=epsilon,
+        input_shape=input_shape,
+        dtype=dtype,
+        compute_dtype=compute_dtype,
+    )
 
 
 def resnet20(

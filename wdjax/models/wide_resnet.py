@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.channel_norms import Statistics, make_norm
+from wdjax.models.channel_norms import Statistics
 from wdjax.models.model import Model, check_images
 from wdjax.models.residual import (
     Parts,
     blocks_per_stage,
     mean_over_positions,
-    parts,
     residual_model,
     stages,
     through,
@@ -147,27 +145,15 @@ def wide_resnet(
     References:
         Zagoruyko & Komodakis, *Wide Residual Networks*, 2016, table 1.
     """
-    per_stage = blocks_per_stage(depth, 4)
-    param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    norm = make_norm(normalise, groups=groups, epsilon=epsilon, dtype=param_dtype)
-
-    def make(rngs: nnx.Rngs) -> WideResNet:
-        made = parts(
-            norm,
-            normalised=normalise is not None,
-            blocks=3 * per_stage,
-            dtype=param_dtype,
-            compute_dtype=compute_dtype,
-            rngs=rngs,
-        )
-        return WideResNet(
-            made,
-            (16, 16 * width, 32 * width, 64 * width),
-            per_stage,
-            classes,
-            input_shape=input_shape,
-            dtype=param_dtype,
-            rngs=rngs,
-        )
-
-    return residual_model(make, normalise)
+    return residual_model(
+        WideResNet,
+        (16, 16 * width, 32 * width, 64 * width),
+        blocks_per_stage(depth, 4),
+        classes,
+        normalise=normalise,
+        groups=groups,
+        epsilon=epsilon,
+        input_shape=input_shape,
+        dtype=dtype,
+        compute_dtype=compute_dtype,
+    )

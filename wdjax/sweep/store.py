@@ -90,7 +90,7 @@ class Store:
             try:
                 return checkpoints.restore(manager, segment, like)
             except Exception as error:
-                reason = str(error).splitlines()[0] if str(error) else repr(error)
+                reason = _first_line(error)
                 self.say(
                     f"chunk {number}: the checkpoint of segment {segment} cannot be "
                     f"read ({reason[:80]}); falling back to the one before"
@@ -275,8 +275,11 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise StoreError(
-            f"{folder} cannot be written ({reason}). What was finished is kept: make "
-            "room, and go on with --resume."
+            f"{folder} cannot be written ({_first_line(error)}). What was finished is "
+            "kept: make room, and go on with --resume."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else repr(error)

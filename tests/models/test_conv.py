@@ -1,4 +1,4 @@
-"""Two forms of convolution, against loops over pixels and against each other."""
+"""Three forms of convolution, against loops over pixels and against each other."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wdjax.models import conv_im2col, conv_lax, convolve
+from wdjax.models import conv, conv_im2col, conv_lax, conv_stride_1, convolve
 
 # (height, width, kernel rows, columns), stride: odd and even, and not square.
 CASES = [
@@ -44,46 +44,95 @@ def by_hand(x, kernel, stride):
     return y
 
 
-@pytest.mark.parametrize("conv", [conv_im2col, conv_lax, convolve])
+@pytest.mark.parametrize("form", [conv_im2col, conv_lax, convolve])
 @pytest.mark.parametrize(("sizes", "stride"), CASES)
-def test_convolution_is_its_definition(conv, sizes, stride):
+def test_convolution_is_its_definition(form, sizes, stride):
     x, kernel = arrays(*sizes)
     expected = by_hand(np.asarray(x), np.asarray(kernel), stride)
     np.testing.assert_allclose(
-        jax.jit(conv, static_argnums=2)(x, kernel, stride),
+        jax.jit(form, static_argnums=2)(x, kernel, stride),
         expected,
         rtol=ROUNDING,
         atol=ROUNDING,
     )
 
 
-@pytest.mark.parametrize(("sizes", "stride"), CASES)
-def test_gradients_of_im2col_are_those_of_lax(sizes, stride):
+def stride_1(x, kernel, stride):
+    assert stride == 1
+    return conv_stride_1(x, kernel)
+
+
+FORMS = [(conv_im2col, *case) for case in CASES] + [
+    (stride_1, (8, 8, 3, 3), 1),
+    (stride_1, (6, 5, 1, 1), 1),
+    (stride_1, (7, 9, 5, 3), 1),
+    (stride_1, (2, 2, 3, 3), 1),
+]
+
+
+def test_stride_1_is_the_definition():
+    x, kernel = arrays(7, 9, 5, 3)
+    np.testing.assert_allclose(
+        jax.jit(conv_stride_1)(x, kernel),
+        by_hand(np.asarray(x), np.asarray(kernel), 1),
+        rtol=ROUNDING,
+        atol=ROUNDING,
+    )
+
+
+def test_stride_1_refuses_even_windows():
+    x, kernel = arrays(8, 8, 3, 2)
+    with pytest.raises(ValueError, match="3 × 2 pixels; conv_stride_1 needs odd"):
+        conv_stride_1(x, kernel)
+
+
+@pytest.mark.parametrize(("form", "sizes", "stride"), FORMS)
+@pytest.mark.parametrize("cache", [1, conv.CACHE])  # one image at a time, or all
+def test_gradients_are_those_of_lax(monkeypatch, form, sizes, stride, cache):
+    monkeypatch.setattr(conv, "CACHE", cache)
     x, kernel = arrays(*sizes)
     weights = jax.random.normal(jax.random.key(2), conv_lax(x, kernel, stride).shape)
 
-    @partial(jax.jit, static_argnums=0)
-    def gradients(conv):
-        def product(x, kernel):
-            return jnp.sum(weights * conv(x, kernel, stride))
+    def product(form, x, kernel):
+        return jnp.sum(weights * form(x, kernel, stride) ** 3)
 
-        return jax.grad(product, argnums=(0, 1))(x, kernel)
+    def gradients(form):
+        return jax.jit(jax.grad(partial(product, form), argnums=(0, 1)))(x, kernel)
 
-    for one, two in zip(gradients(conv_im2col), gradients(conv_lax), strict=True):
-        np.testing.assert_allclose(one, two, rtol=ROUNDING, atol=ROUNDING)
+    def curvature(form):
+        def squares(x, kernel):
+            gradient = jax.grad(partial(product, form), argnums=(0, 1))(x, kernel)
+            return sum(jnp.sum(g**2) for g in gradient)
+
+        return jax.jit(jax.grad(squares, argnums=(0, 1)))(x, kernel)
+
+    for derivatives in (gradients, curvature):
+        for one, two in zip(derivatives(form), derivatives(conv_lax), strict=True):
+            np.testing.assert_allclose(
+                one, two, rtol=ROUNDING, atol=ROUNDING * float(jnp.max(jnp.abs(two)))
+            )
 
 
-def test_gradient_inside_a_scan_under_vmap_is_the_same():
+def test_kernel_gradients_of_bfloat16_are_summed_in_float32():
+    x = jnp.full((256, 4, 4, 8), 1.0, jnp.bfloat16)
+    kernel = jnp.zeros((1, 1, 8, 1), jnp.bfloat16)
+    gradient = jax.grad(lambda k: conv_stride_1(x, k).astype(float).sum())(kernel)
+    # 4,096 ones; a sum in bfloat16 stops at 256.
+    np.testing.assert_array_equal(gradient.astype(float), 4096.0)
+
+
+@pytest.mark.parametrize("form", [conv_im2col, stride_1])
+def test_gradient_inside_a_scan_under_vmap_is_the_same(form):
     x, kernel = arrays(8, 8, 3, 3)
     kernels = jnp.stack([kernel, 2 * kernel])
 
-    def descend(conv, kernel):
+    def descend(form, kernel):
         def step(k, _):
-            return k - 0.01 * jax.grad(lambda k: (conv(x, k, 2) ** 2).mean())(k), None
+            return k - 0.01 * jax.grad(lambda k: (form(x, k, 1) ** 2).mean())(k), None
 
         return jax.lax.scan(step, kernel, length=3)[0]
 
-    ours = jax.jit(jax.vmap(partial(descend, conv_im2col)))(kernels)
+    ours = jax.jit(jax.vmap(partial(descend, form)))(kernels)
     alone = jax.jit(partial(descend, conv_lax))
     for i in range(2):
         np.testing.assert_allclose(
@@ -91,12 +140,28 @@ def test_gradient_inside_a_scan_under_vmap_is_the_same():
         )
 
 
-def test_the_backend_decides_which_form_runs(monkeypatch):
-    x, kernel = arrays(8, 8, 3, 3)
-
-    def primitives():
-        return str(jax.make_jaxpr(partial(convolve, stride=1))(x, kernel))
-
-    assert "conv_general_dilated" not in primitives()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert "conv_general_dilated" in primitives()
+@pytest.mark.parametrize(
+    ("backend", "shape", "stride", "expected"),
+    [
+        ("gpu", (3, 3, 8, 2), 1, "lax"),
+        ("gpu", (3, 3, 3, 2), 2, "lax"),
+        ("cpu", (3, 3, 8, 2), 1, "stride_1"),
+        ("cpu", (3, 3, 7, 2), 1, "im2col"),
+        ("cpu", (2, 2, 8, 2), 1, "im2col"),
+        ("cpu", (3, 3, 8, 2), 2, "im2col"),
+    ],
+)
+def test_the_backend_decides_which_form_runs(
+    monkeypatch, backend, shape, stride, expected
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    x, kernel = jnp.ones((1, 4, 4, shape[2])), jnp.ones(shape)
+    program = str(jax.make_jaxpr(partial(convolve, stride=stride))(x, kernel))
+    found = (
+        "stride_1"
+        if "custom_vjp_call" in program
+        else "lax"
+        if "conv_general_dilated" in program
+        else "im2col"
+    )
+    assert found == expected

@@ -68,11 +68,14 @@ def in_the_engine(train, data):
 
 @pytest.mark.parametrize("engine", [False, True])
 @pytest.mark.parametrize(
-    "batch_size", [6, 5, 4]
-)  # epochs of 3, 4, 5 steps; records of 3
-def test_train_is_the_textbook_loop(dataset, linear, batch_size, engine):
+    ("batch_size", "microbatch"),  # epochs of 3, 4, 5 steps; records of 3
+    [(6, None), (5, None), (4, None), (6, 1), (6, 2), (6, 6)],
+)
+def test_train_is_the_textbook_loop(dataset, linear, batch_size, microbatch, engine):
     key = jax.random.key(3)
-    train = sweep.make_train(*linear, steps=12, batch_size=batch_size, records=4)
+    train = sweep.make_train(
+        *linear, steps=12, batch_size=batch_size, records=4, microbatch=microbatch
+    )
     params, losses, norms = loop(dataset, linear, key, 12, batch_size)
     data = sweep.arrays(dataset)
     if engine:
@@ -90,6 +93,42 @@ def test_train_is_the_textbook_loop(dataset, linear, batch_size, engine):
         wrong = np.argmax(linear[1](params, x), axis=1) != split.labels
         assert round(float(outcome[f"{name}_error"]) * len(wrong), 6) == wrong.sum()
     assert outcome["diverged_at"] == -1
+
+
+def test_only_a_microbatch_is_differentiated_at_once(dataset, linear):
+    init, apply, make_optimizer = linear
+    sizes = []
+
+    def seen(params, images):
+        sizes.append(len(images))
+        return apply(params, images)
+
+    train = sweep.make_train(
+        init, seen, make_optimizer, steps=1, batch_size=6, records=1, microbatch=2
+    )
+    data = sweep.arrays(dataset)
+    jax.eval_shape(train, data, HYPERS, jax.random.key(0))
+    assert 2 in sizes
+
+
+@pytest.mark.parametrize(
+    ("microbatch", "collect", "message"),
+    [
+        (4, None, "microbatch is 4; it must divide batch_size, 6"),
+        (0, None, "microbatch is 0; it must divide batch_size, 6"),
+        (2, lambda params, images: {}, "normalised as a whole cannot be cut"),
+    ],
+)
+def test_microbatches_that_do_not_fit_are_refused(linear, microbatch, collect, message):
+    with pytest.raises(ValueError, match=message):
+        sweep.make_train(
+            *linear,
+            steps=1,
+            batch_size=6,
+            records=1,
+            microbatch=microbatch,
+            collect=collect,
+        )
 
 
 def test_an_epoch_shows_every_example_once():

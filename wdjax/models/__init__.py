@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from wdjax.models.cnn import cnn
-from wdjax.models.conv import conv_im2col, conv_lax, convolve
+from wdjax.models.conv import conv_im2col, conv_lax, conv_stride_1, convolve
 from wdjax.models.feed_forward import FeedForward
 from wdjax.models.linen_adapter import from_linen
 from wdjax.models.mlp import mlp
@@ -34,6 +34,7 @@ __all__ = [
     "cnn",
     "conv_im2col",
     "conv_lax",
+    "conv_stride_1",
     "convolve",
     "from_linen",
     "from_nnx",

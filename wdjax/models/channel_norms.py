@@ -15,7 +15,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.normalise import standardise
+from wdjax.models.normalise import standardise, variance
 
 Statistics: TypeAlias = dict[str, Any]
 """``{"mean": …, "variance": …}`` of each channel; empty where there are none."""
@@ -52,9 +52,9 @@ class BatchNorm(nnx.Module):
         """Normalise by the statistics given, or else by the batch's own."""
         wide = widened(x)
         statistics = moments(wide) if given is None else given
-        mean, variance = (_row(statistics[name]) for name in ("mean", "variance"))
-        y = (wide - mean) / jnp.sqrt(variance + self.epsilon)
-        y = _row(self.scale[...]) * y + _row(self.bias[...])
+        mean, spread = (_row(statistics[name]) for name in ("mean", "variance"))
+        gain = _row(self.scale[...]) / jnp.sqrt(spread + self.epsilon)
+        y = gain * (wide - mean) + _row(self.bias[...])
         return y.astype(x.dtype), statistics
 
 
@@ -157,9 +157,8 @@ def make_norm(
 
 def moments(x: Float[Array, "n h w c"]) -> Statistics:
     r"""Mean and variance :math:`\operatorname{mean}\,(x-\mu)^2` of each channel."""
-    mean = jnp.mean(x, (0, 1, 2))
-    # E[x²] − E[x]² would need one pass fewer, and cancels badly.
-    return {"mean": mean, "variance": jnp.mean((x - _row(mean)) ** 2, (0, 1, 2))}
+    axes = (0, 1, 2)
+    return {"mean": jnp.mean(x, axes), "variance": variance(x, axes).ravel()}
 
 
 def widened(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from wdjax.models.feed_forward import FeedForward
 from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx
+from wdjax.models.product import dot_general
 
 
 def mlp(
@@ -73,6 +74,7 @@ def mlp(
                 kernel_init=nnx.initializers.he_normal(),
                 dtype=compute_dtype,
                 param_dtype=param_dtype,
+                dot_general=dot_general,
                 rngs=rngs,
             )
 

@@ -40,6 +40,7 @@ def make_train(
     observe: Observe = lambda hypers, params, state: {},
     augment: Augment | None = None,
     collect: Collect | None = None,
+    microbatch: int | None = None,
 ) -> Training:
     r"""Close over all that is static; return a pure function of what varies.
 
@@ -61,6 +62,10 @@ def make_train(
             Evaluation is not augmented.
         collect: a batch's statistics, for models with batch normalisation
             (``model.collect``): evaluation then goes by those of the training set.
+        microbatch: examples whose gradient is taken at once, a divisor of
+            ``batch_size``; the whole batch if not given. The mean of these gradients is
+            the batch's, to rounding error, for less memory; on a CPU a convolutional
+            network trains twice as fast by 8 to 16 at a time, which stay in the cache.
 
     Returns:
         ``train(data, hypers, key)``, with a segment for each record. Its outcome
@@ -71,10 +76,11 @@ def make_train(
         the record), ``norm`` (of all parameters), and whatever ``observe`` returns.
 
     Raises:
-        ValueError: ``steps``, ``batch_size`` or ``records`` do not fit.
+        ValueError: ``steps``, ``batch_size``, ``records`` or ``microbatch`` do not fit,
+            or there are microbatches and statistics of the whole batch.
     """
     _check_lengths(steps, batch_size, records)
-
+    pieces = _pieces(batch_size, microbatch, collect)
     length = steps // records
 
     def begin(data: Arrays, hypers: Hypers, key: Key[Array, ""]) -> _State:
@@ -91,7 +97,7 @@ def make_train(
         segment: Int[Array, ""],
     ) -> tuple[_State, Outcome]:
         _, order_key = jax.random.split(key)
-        step = _make_step(apply, make_optimizer(hypers), data)
+        step = _make_step(apply, make_optimizer(hypers), data, pieces)
         show = _make_show(augment, order_key)
         batches = len(data.train.labels) // batch_size
         first = segment * length
@@ -131,13 +137,14 @@ def make_train(
             records=1,
             augment=augment,
             collect=collect,
+            microbatch=microbatch,
         )
 
     return Training(begin, advance, finish, records, shortened, length)
 
 
 def _make_step(
-    apply: Apply, optimizer: optax.GradientTransformation, data: Arrays
+    apply: Apply, optimizer: optax.GradientTransformation, data: Arrays, pieces: int
 ) -> Callable[[_State, Int[Array, ""], Examples], tuple[_State, Float[Array, ""]]]:
     """One step of training, and its minibatch's loss."""
 
@@ -148,7 +155,7 @@ def _make_step(
     def step(
         state: _State, t: Int[Array, ""], batch: Examples
     ) -> tuple[_State, Float[Array, ""]]:
-        value, gradient = jax.value_and_grad(loss)(state.params, batch)
+        value, gradient = _mean_gradient(loss, state.params, batch, pieces)
         updates, inner = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         diverges = (state.diverged_at < 0) & ~jnp.isfinite(value)
@@ -156,6 +163,27 @@ def _make_step(
         return _State(params, inner, diverged_at), value
 
     return step
+
+
+def _mean_gradient(
+    loss: Callable[[PyTree, Examples], Float[Array, ""]],
+    params: PyTree,
+    batch: Examples,
+    pieces: int,
+) -> tuple[Float[Array, ""], PyTree]:
+    """A mean loss and its gradient, as means over pieces of the batch."""
+    if pieces == 1:
+        return jax.value_and_grad(loss)(params, batch)
+
+    def add(total: PyTree, piece: Examples) -> tuple[PyTree, None]:
+        of_piece = jax.value_and_grad(loss)(params, piece)
+        return jax.tree.map(jnp.add, total, of_piece), None
+
+    split = jax.tree.map(lambda a: a.reshape(pieces, -1, *a.shape[1:]), batch)
+    shapes = jax.eval_shape(jax.value_and_grad(loss), params, batch)
+    total = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    total, _ = jax.lax.scan(add, total, split)
+    return jax.tree.map(lambda a: a / pieces, total)
 
 
 def _make_show(augment: Augment | None, order_key: Key[Array, ""]) -> Show:
@@ -195,6 +223,22 @@ def _check_lengths(steps: int, batch_size: int, records: int) -> None:
             f"steps is {steps}, which is no multiple of the {records} records; make it "
             f"one, such as {nearest}."
         )
+
+
+def _pieces(batch_size: int, microbatch: int | None, collect: Collect | None) -> int:
+    """How many pieces a batch is cut into."""
+    if microbatch is None or microbatch == batch_size:
+        return 1
+    if microbatch < 1 or batch_size % microbatch:
+        raise ValueError(
+            f"microbatch is {microbatch}; it must divide batch_size, {batch_size}."
+        )
+    if collect is not None:
+        raise ValueError(
+            "A batch that is normalised as a whole cannot be cut into microbatches; "
+            "leave microbatch out, or normalise by groups."
+        )
+    return batch_size // microbatch
 
 
 def _check_batch(batch_size: int, train: Examples) -> None:

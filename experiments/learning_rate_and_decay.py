@@ -18,7 +18,6 @@ Outcome.     Slopes −0.65 [−0.92, −0.38], 0.20 [0.01, 0.39], −1.30 [−2
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,10 +31,11 @@ from matplotlib.figure import Figure
 
 import wdjax
 from experiments.harness.findings import Finding, Outcome
+from experiments.harness.networks import NETWORKS
 from experiments.harness.panels import Map, draw
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
-from wdjax import data, models, plots, stats, sweep
+from wdjax import data, plots, stats, sweep
 from wdjax.stats import Interval
 from wdjax.sweep.record import provenance
 from wdjax.theory import scale_invariant
@@ -71,6 +71,7 @@ class Config:
     first_seed: int = 3000
     steps: int = 600
     batch_size: int = 64
+    augment: bool = False
     momentum: float = 0.9
 
 
@@ -78,10 +79,6 @@ SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20)
 FULL = dataclasses.replace(Config(), rows=11, seeds=12, first_seed=4000, steps=800)
 
 RECORDS = 20  # points of a curve
-NETWORKS = {
-    "mlp": partial(models.mlp, scale_invariant=True, epsilon=1e-12),
-    "cnn": partial(models.cnn, scale_invariant=True, epsilon=1e-12),
-}
 
 Hypers = Mapping[str, Float[Array, ""]]
 Schedule = Callable[[Array], Float[Array, ""]]
@@ -177,19 +174,24 @@ def measure(
     """One panel: every learning rate with every decay (and none), for every seed."""
     method = METHODS[name]
     eta = sweep.SCHEDULES[config.schedule](config.steps)
-    network = NETWORKS[config.model](classes=len(dataset.classes))
+    network = NETWORKS[config.model]
+    model = network.make(classes=len(dataset.classes))
+    crop_and_flip = sweep.in_turn(sweep.random_crop, sweep.random_flip)
     beta = config.momentum
 
     def make_optimizer(h: Hypers) -> optax.GradientTransformation:
         return method.make(h, lambda t: h["learning_rate"] * eta(t), beta)
 
     train = sweep.make_train(
-        network.init,
-        network.apply,
+        model.init,
+        model.apply,
         make_optimizer,
         steps=config.steps,
         batch_size=config.batch_size,
         records=RECORDS,
+        collect=model.collect,
+        augment=crop_and_flip if config.augment else None,
+        microbatch=network.microbatch_of(config.batch_size),
         observe=lambda h, params, state: {"pull": method.pull(h, beta, state)},
     )
     grid = sweep.grid(
@@ -265,9 +267,8 @@ def maps(panels: Mapping[str, xr.Dataset]) -> list[Map]:
 def figure(panels: Mapping[str, xr.Dataset]) -> Figure:
     """Heat maps, slopes, best cells."""
     config = json.loads(panels["AdamW"].attrs["configuration"])
-    model = config["model"].upper()
     caption = (
-        f"{panels['AdamW'].attrs['data']} · {model}, every layer normalised · "
+        f"{panels['AdamW'].attrs['data']} · {NETWORKS[config['model']].caption} · "
         f"{config['seeds']} seeds · {config['steps']:,} steps of batch "
         f"{config['batch_size']}, {config['schedule']} schedule · all parameters decay"
     )

@@ -120,6 +120,29 @@ def many_cells(rounds: int) -> None:
     print(f"256 cells to 4, a cell{'':20}{shown:8.3f}")
 
 
+def memory() -> None:
+    """What the compiler asks for, over what the cells in flight must hold."""
+    import jax
+
+    from wdjax import sweep
+    from wdjax.sweep.measure import bytes_per_device
+
+    train, grid, data = setup(steps=50, cells=CELLS)
+    layout = sweep.default_layout(CELLS)
+    study = sweep.prepare(train, grid, data, layout)
+    asked = bytes_per_device(study)
+    state = sum(leaf.nbytes for leaf in jax.tree.leaves(study.begin(0).states))
+    parameters = 4 * (3072 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10)
+    # An input, two hidden layers before and after ReLU, logits and probabilities.
+    activations = 4 * BATCH * (3072 + 4 * 128 + 2 * 10)
+    once = sum(leaf.nbytes for leaf in jax.tree.leaves(data))
+    needed = state // layout.devices + parameters + activations + once
+    print(
+        f"{CELLS} cells in flight{'':14}{asked / 2**20:8.1f} MiB a device for "
+        f"{needed / 2**20:.1f}: {asked / needed:.2f} x (bound 1.3)"
+    )
+
+
 def resuming(folder: Path) -> None:
     """From the start of a process to its first new segment, with a warm cache."""
     for kind in ("start", "resume"):
@@ -175,6 +198,7 @@ def main() -> None:
         resuming(Path(folder) / "killed")
         overheads(rounds, Path(folder))
     many_cells(rounds)
+    memory()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process{'':5}{peak:8.0f} MiB")
 

@@ -1,4 +1,4 @@
-"""The command line of the experiments.
+r"""The command line of the experiments.
 
 Examples:
     python -m experiments list
@@ -6,6 +6,8 @@ Examples:
     python -m experiments run learning_rate_and_decay --smoke
     python -m experiments run learning_rate_and_decay --data cifar10 --data-dir ~/cifar
     python -m experiments run learning_rate_and_decay --resume
+    python -m experiments run learning_rate_and_decay --data cifar10 \
+        --data-dir ~/cifar --model resnet20 --augment --steps 64000 --batch-size 128
     python -m experiments verdicts
 """
 
@@ -14,7 +16,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import jax
 import tyro
@@ -25,6 +27,10 @@ from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
 from wdjax import data as data_
 from wdjax.sweep.record import provenance, writable_folder
+
+Schedule: TypeAlias = Literal[
+    "constant", "step", "cosine", "warm_up_cosine", "warm_restarts"
+]
 
 app = tyro.extras.SubcommandApp()
 
@@ -47,8 +53,12 @@ def run(
     data: str | None = None,
     data_dir: Path | None = None,
     allow_unverified: bool = False,
-    model: Literal["mlp", "cnn"] | None = None,
-    schedule: Literal["constant", "step", "cosine"] | None = None,
+    model: Literal["mlp", "cnn", "resnet20", "wide_resnet", "vit"] | None = None,
+    schedule: Schedule | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seeds: int | None = None,
+    augment: bool = False,
     out: Path | None = None,
     resume: bool = False,
     distributed: bool = False,
@@ -68,6 +78,10 @@ def run(
             every output.
         model: the network.
         schedule: of the learning rate.
+        steps: of each training.
+        batch_size: examples in a step.
+        seeds: trainings of each setting.
+        augment: crop and flip the training images.
         out: the folder for what is written: results, or results/smoke.
         resume: go on with grids that were stopped, to the same bits.
         distributed: be one of several processes that share the work and ``out``, on
@@ -94,6 +108,10 @@ def run(
         "allow_unverified": allow_unverified or None,
         "model": model,
         "schedule": schedule,
+        "steps": steps,
+        "batch_size": batch_size,
+        "seeds": seeds,
+        "augment": augment or None,
     }
     for name in wanted:
         _load_once(name, mode, options)  # a bad name or folder speaks at once

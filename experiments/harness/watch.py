@@ -1,5 +1,6 @@
 """What can be watched beside the bar: a log of JSON lines, TensorBoard, a trace."""
 
+import atexit
 import contextlib
 import json
 import math
@@ -53,11 +54,12 @@ def tensorboard(folder: Path, experiment: str) -> Callable[[str, Progress], None
 
     def watch(name: str, news: Progress) -> None:
         if name not in writers:
-            writers[name] = SummaryWriter(str(folder / f"{experiment}.{name}"))
+            writer = SummaryWriter(str(folder / f"{experiment}.{name}"), flush_secs=5)
+            atexit.register(writer.close)  # its flush() leaves what is still queued
+            writers[name] = writer
         counts[name] = counts.get(name, 0) + 1
         for field in FIELDS:
             writers[name].add_scalar(field, getattr(news, field), counts[name])
-        writers[name].flush()
 
     return watch
 

@@ -67,10 +67,11 @@ def test_the_same_layout_gives_the_same_bits(dataset, train):
         np.testing.assert_array_equal(first[name], second[name])
 
 
-def test_a_diverging_neighbour_changes_no_bit(dataset, linear):
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_diverging_neighbour_changes_no_bit(dataset, linear, block):
     data = sweep.arrays(dataset)
     train = sweep.make_train(*linear, steps=12, batch_size=6, records=4)
-    layout = sweep.Layout(devices=1, block=1, chunk=3)
+    layout = sweep.Layout(devices=1, block=block, chunk=3)
     calm = sweep.grid(seed=[0], decay=[0.1], learning_rate=[0.01, 0.05, 0.1])
     wild = sweep.grid(seed=[0], decay=[0.1], learning_rate=[0.01, 1e300, 0.1])
     a, b = (sweep.run(train, grid, data, layout=layout) for grid in (calm, wild))

@@ -1,4 +1,5 @@
 """Closed forms: pure functions of arrays, one equation each."""
 
+from wdjax.theory import equilibrium as equilibrium
 from wdjax.theory import quadratic as quadratic
 from wdjax.theory import scale_invariant as scale_invariant

@@ -11,6 +11,7 @@ In front of the optimizer it is an L2 penalty, behind it it is weight decay.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from wdjax import inspect
 from wdjax.decay import (
     CONSTANT,
     CORRECTED,
@@ -44,6 +45,7 @@ from wdjax.decay import (
     with_stable_weight_decay,
     with_weight_decay,
 )
+from wdjax.inspect import convert
 from wdjax.optimizers import (
     adafactor_l2,
     adafactorw,
@@ -106,6 +108,7 @@ __all__ = [
     "bound",
     "catalogue",
     "constrain_norm",
+    "convert",
     "data",
     "decay_rate",
     "decay_sp",
@@ -115,6 +118,7 @@ __all__ = [
     "gate",
     "hold_norm",
     "hyperball",
+    "inspect",
     "l2_penalty",
     "l2_sp",
     "lamb",

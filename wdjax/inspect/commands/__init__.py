@@ -1,0 +1,1 @@
+"""The subcommands of ``wdjax``: a module each, see :mod:`wdjax.cli`."""

@@ -3,3 +3,4 @@
 from wdjax.theory import equilibrium as equilibrium
 from wdjax.theory import quadratic as quadratic
 from wdjax.theory import scale_invariant as scale_invariant
+from wdjax.theory import stationary as stationary

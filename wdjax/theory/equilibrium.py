@@ -12,7 +12,8 @@ to leading order in :math:`\delta/(1-\beta)`. The constant learning rate is
 networks are near this balance once :math:`\delta` times the number of steps is 3 or
 more, layers whose gradients are mostly signal are not.
 
-Every formula has its inverse beside it, which ends in ``_decay``.
+Every formula has its inverse beside it, which ends in ``_decay``. Without the
+approximation, and for Lion, see :mod:`~wdjax.theory.stationary`.
 
 References:
     Kosson, Messmer & Jaggi, *Rotational Equilibrium: How Weight Decay Balances Learning

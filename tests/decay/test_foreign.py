@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from wdjax.decay import foreign
+import wdjax
+from wdjax.decay import foreign, ledger
 
 PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
 
@@ -151,6 +152,15 @@ def test_shapes_and_hidden_leaves_are_parameters_too():
     assert foreign.decayed(optax.adamw(0.1), hidden) == ["b"]
 
 
+def test_asking_enters_nothing_into_a_ledger():
+    optimizer = wdjax.adamw(0.1, 0.1)
+    with ledger.collect() as entries:
+        foreign.dependence(optimizer, PARAMS)
+        assert entries == []
+        optimizer.init(PARAMS)
+        assert len(entries) == 1
+
+
 def test_nothing_is_computed():
     def update(updates, state, params):
         del params
@@ -160,3 +170,16 @@ def test_nothing_is_computed():
     watched = optax.GradientTransformation(lambda params: (), update)
     optimizer = optax.chain(watched, optax.add_decayed_weights(0.1))
     assert foreign.decayed(optimizer, PARAMS) == ["b", "w"]
+
+
+def test_a_leaf_without_its_gradient_is_told_from_one_without_its_weight():
+    frozen = optax.freeze({"w": True, "b": False})
+    w_and_b = foreign.dependence(optax.chain(frozen, optax.adamw(0.1)), PARAMS)
+    assert w_and_b == [(True, True), (True, False)]  # b, then w
+    masked = optax.adamw(0.1, mask={"w": False, "b": True})
+    assert foreign.dependence(masked, PARAMS) == [(True, True), (False, True)]
+    assert foreign.dependence(optax.set_to_zero(), PARAMS) == [(False, False)] * 2
+
+
+def test_what_asks_for_more_than_gradients_may_depend_on_all():
+    assert foreign.dependence(optax.polyak_sgd(), PARAMS) == [(True, True)] * 2

@@ -10,7 +10,7 @@ import functools
 import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,9 +19,21 @@ from jax.extend.core import Jaxpr, Literal
 from jaxtyping import PyTree
 
 from wdjax import check
-from wdjax.decay import where
+from wdjax.decay import ledger, where
 
 _NAME = "weight_decay"
+
+
+class Dependence(NamedTuple):
+    """What a leaf's update depends on, at most.
+
+    Attributes:
+        weight: the leaf itself.
+        gradient: its own gradient; without it the leaf is not trained in this step.
+    """
+
+    weight: bool
+    gradient: bool
 
 
 def decayed(optimizer: optax.GradientTransformation, params: PyTree) -> list[str]:
@@ -37,20 +49,41 @@ def decayed(optimizer: optax.GradientTransformation, params: PyTree) -> list[str
     """
     if all(_is_off(value) for value in _settings(optimizer, set())):
         return []
-    paths = list(where.pulled(None, params))
+    paths = where.pulled(None, params)
+    seen = dependence(optimizer, params)
+    return [path for path, sees in zip(paths, seen, strict=True) if sees.weight]
+
+
+def dependence(
+    optimizer: optax.GradientTransformation, params: PyTree
+) -> list[Dependence]:
+    """What the update of each leaf depends on, at most; nothing is computed.
+
+    Args:
+        optimizer: any. Where its update asks for more than gradients, every leaf is
+            said to depend on all.
+        params: the parameters, or their shapes.
+
+    Returns:
+        One for each leaf of ``jax.tree.leaves(params)``.
+    """
     thetas, structure = jax.tree.flatten(params)
 
     def updates(thetas: list[Any], gradient: PyTree, state: PyTree) -> list[Any]:
         params = structure.unflatten(thetas)
         return jax.tree.leaves(optimizer.update(gradient, state, params)[0])
 
-    state = jax.eval_shape(optimizer.init, params)
+    with ledger.closed():
+        state = jax.eval_shape(optimizer.init, params)
     try:
         traced = jax.make_jaxpr(updates)(thetas, params, state).jaxpr
     except (TypeError, ValueError):  # it asks for more than gradients: any leaf may be
-        return paths
-    sources = _sources(traced)
-    return [path for i, path in enumerate(paths) if traced.invars[i] in sources[i]]
+        return [Dependence(weight=True, gradient=True) for _ in thetas]
+    sources, n = _sources(traced), len(thetas)
+    return [
+        Dependence(traced.invars[i] in seen, traced.invars[n + i] in seen)
+        for i, seen in enumerate(sources[:n])
+    ]
 
 
 def _settings(thing: Any, seen: set[int]) -> Iterator[Any]:

@@ -43,6 +43,16 @@ def collect() -> Iterator[list[Entry]]:
         _open.reset(token)
 
 
+@contextmanager
+def closed() -> Iterator[None]:
+    """Inside the block nothing is entered: for an `init` that only asks for a state."""
+    token = _open.set(())
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
 def note(caller: str, rate: Any, where: where_.Where, params: PyTree) -> None:
     """Enter a pull into every open ledger, unless its rate is known to be 0."""
     if check.is_concrete(rate) and float(rate) == 0:  # `==` is traced under jit

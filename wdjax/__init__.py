@@ -45,7 +45,7 @@ from wdjax.decay import (
     with_stable_weight_decay,
     with_weight_decay,
 )
-from wdjax.inspect import convert
+from wdjax.inspect import convert, doctor
 from wdjax.optimizers import (
     adafactor_l2,
     adafactorw,
@@ -115,6 +115,7 @@ __all__ = [
     "decay_weights",
     "decay_weights_after",
     "decay_weights_proximally",
+    "doctor",
     "gate",
     "hold_norm",
     "hyperball",

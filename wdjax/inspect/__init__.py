@@ -1,13 +1,20 @@
 """Instruments: what a weight decay means, and what an optimizer makes of it."""
 
 from wdjax.inspect.conversion import Converted, convert
+from wdjax.inspect.diagnosis import Diagnosis
+from wdjax.inspect.examination import doctor
+from wdjax.inspect.findings import KINDS, Finding
 from wdjax.inspect.meanings import MEANINGS, WITHOUT_CONVERSION, Meaning, meaning
 
 __all__ = [
+    "KINDS",
     "MEANINGS",
     "WITHOUT_CONVERSION",
     "Converted",
+    "Diagnosis",
+    "Finding",
     "Meaning",
     "convert",
+    "doctor",
     "meaning",
 ]

@@ -3,6 +3,7 @@
 Examples:
   wdjax convert 0.1 --from pytorch:AdamW --to paper --learning-rate 1e-3
   wdjax convert --list
+  wdjax doctor train:init_params --learning-rate 1e-3 --weight-decay 0.1 --steps 5000
 """
 
 import argparse
@@ -17,7 +18,10 @@ from typing import NoReturn
 import wdjax
 from wdjax import check
 
-COMMANDS = {"convert": "wdjax.inspect.commands.convert"}
+COMMANDS = {
+    "convert": "wdjax.inspect.commands.convert",
+    "doctor": "wdjax.inspect.commands.doctor",
+}
 """Name and module of each subcommand.
 
 A module has a docstring, whose first line is its summary, ``add_arguments(parser)`` and

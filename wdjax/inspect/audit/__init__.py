@@ -1,0 +1,17 @@
+"""Measure what any optimizer's weight decay is, from outside.
+
+`laboratory`    the optimizer as a black box, its derivative, the difference of two
+`trial`         runs along given weights, which do not follow the updates
+`measure`       responses to changes of the weights
+`coupling`      whether weights act as a gradient would
+`kinds`         from responses to a kind
+`leaves`        the findings of an optimizer's leaves, or of a factory's
+`exponents`     the convention of δ_t
+`side_effects`  refused steps, small types, accumulation
+`report`        what was found, as text and as data
+"""
+
+from wdjax.inspect.audit.auditor import audit
+from wdjax.inspect.audit.report import Audit, LeafAudit
+
+__all__ = ["Audit", "LeafAudit", "audit"]

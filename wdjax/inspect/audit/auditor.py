@@ -1,0 +1,229 @@
+"""The audit of an optimizer, or of a factory of optimizers."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PyTree
+
+from wdjax import check
+from wdjax.inspect.audit.exponents import NAMED, Exponents, fitted
+from wdjax.inspect.audit.kinds import Kind
+from wdjax.inspect.audit.laboratory import (
+    Box,
+    DidNotRunError,
+    black_box,
+    its_own_errors,
+)
+from wdjax.inspect.audit.leaves import Examined, Precision, compare, examine
+from wdjax.inspect.audit.report import Audit, LeafAudit
+from wdjax.inspect.audit.side_effects import side_effects
+
+Factory: TypeAlias = Callable[[Any, Any], optax.GradientTransformation]
+
+DOUBLE = Precision(epsilon=float(np.finfo(np.float64).eps), tolerance=1e-6)
+SINGLE = Precision(epsilon=float(np.finfo(np.float32).eps), tolerance=2e-3)
+MEASURED = ("rates", "kept", "of_start", "of_all", "crosstalk", "of_step")
+
+
+def audit(
+    optimizer: optax.GradientTransformation | Factory,
+    params: PyTree = None,
+    *,
+    learning_rate: float = 1e-2,
+    weight_decay: float = 0.1,
+    extra_args: Mapping[str, Any] | None = None,
+) -> Audit:
+    r"""Measure what an optimizer's weight decay is, treating it as a black box.
+
+    It is given weights :math:`θ_t` and gradients :math:`g_t` that do not follow its
+    updates :math:`u_t`, and the same with the weights changed: in one step, in its
+    state, in some entries. Decoupled decay is :math:`\partial u_t / \partial θ_t =
+    -δ_t` and no other response. An L2 penalty is there if a change :math:`v` of the
+    weights does what :math:`λ_2 v` does in the gradient. Computed in float64 where the
+    optimizer can.
+
+    Args:
+        optimizer: a gradient transformation; or a factory of them, ``(learning_rate,
+            weight_decay) -> optimizer``, of which more can be told: what is due to the
+            decay, and how it depends on either.
+        params: the parameters that it would train; a matrix and a bias if not given.
+            Only their tree, shapes and types count, but for what is lost to rounding.
+        learning_rate: α, for a factory.
+        weight_decay: λ, for a factory.
+        extra_args: what its update needs besides, such as ``{"value": 1.0}``.
+
+    Returns:
+        The kind with its reasons, δ_t, the convention, all of it leaf by leaf;
+        ``unknown`` with the reason where it cannot be told.
+
+    Raises:
+        ValueError: ``optimizer`` is neither, a rate is not positive, or a leaf is not
+            of a real floating-point type.
+    """
+    params = _parameters(params)
+    check.positive("learning_rate", learning_rate)
+    check.positive("weight_decay", weight_decay)
+    extra = dict(extra_args or {})
+    if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
+        found = _guarded(lambda p, pr: _of_one(optimizer, p, extra, pr), params)
+        return _completed(found, optimizer, params, extra, None)
+    if not callable(optimizer):
+        raise ValueError(
+            f"optimizer is a {type(optimizer).__name__}; it must be a gradient "
+            "transformation, or a function of (learning_rate, weight_decay) to one."
+        )
+    rates = (learning_rate, weight_decay)
+    found = _guarded(lambda p, pr: _of_factory(optimizer, p, rates, extra, pr), params)
+    if not found.per_leaf:
+        return found
+    example = optimizer(*rates)
+    return _completed(found, example, params, extra, learning_rate)
+
+
+def _completed(
+    found: Audit,
+    optimizer: optax.GradientTransformation,
+    params: PyTree,
+    extra: Mapping[str, Any],
+    learning_rate: float | None,
+) -> Audit:
+    """With what it does in the parameters' own types, and λ in every convention."""
+    rates = None if found.decay_rate is None else np.array(found.decay_rate)
+    more: list[str] = []
+    if found.per_leaf and found.kind != "unknown":
+        more = side_effects(optimizer, params, rates, extra)
+    equivalents = {}
+    if rates is not None and learning_rate is not None and found.kind == "decoupled":
+        equivalents = _equivalents(float(rates.max()), learning_rate)
+    return dataclasses.replace(
+        found, reasons=(*found.reasons, *more), equivalents=equivalents
+    )
+
+
+def _parameters(params: PyTree) -> PyTree:
+    if params is None:
+        return {"kernel": jnp.ones((6, 4)), "bias": jnp.ones(4)}
+    for path, leaf in zip(leaf_paths(params), jax.tree.leaves(params), strict=True):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise ValueError(
+                f"params has the leaf {path!r} of type {jnp.result_type(leaf)}; an "
+                "audit measures real floating-point leaves."
+            )
+    return params
+
+
+def _of_one(
+    optimizer: optax.GradientTransformation,
+    params: PyTree,
+    extra: Mapping[str, Any],
+    precision: Precision,
+) -> Audit:
+    box = black_box(optimizer, params, extra)
+    examined = examine(box, _shapes(params), precision)
+    return _audit(params, examined, None, None)
+
+
+def _of_factory(
+    make: Factory, params: PyTree, rates: tuple[float, float], *rest: Any
+) -> Audit:
+    extra, precision = rest
+    alpha, lam = rates
+    shapes = _shapes(params)
+
+    def box(learning_rate: Any, decay: float) -> Box:
+        with its_own_errors():
+            optimizer = make(learning_rate, decay)
+        return black_box(optimizer, params, extra)
+
+    compared = compare(lambda decay: box(alpha, decay), lam, shapes, precision)
+    leaf = _leading(compared.with_decay)
+    fit = None
+    if compared.with_decay[leaf].finding.rates is not None:
+        fit = fitted(box, alpha, lam, leaf, shapes)
+    return _audit(params, compared.with_decay, compared.without[leaf].finding.kind, fit)
+
+
+def _audit(
+    params: PyTree,
+    examined: list[Examined],
+    without: Kind | None,
+    fit: Exponents | None,
+) -> Audit:
+    leaf = _leading(examined)
+    finding, response, _ = examined[leaf]
+    kinds = {e.finding.kind for e in examined} - {"none"}
+    reasons = list(finding.reasons)
+    if len(kinds) > 1:
+        reasons.append("leaves differ: this is the largest that is not left alone")
+    return Audit(
+        kind=finding.kind,
+        per_leaf={
+            path: _leaf(e) for path, e in zip(leaf_paths(params), examined, strict=True)
+        },
+        decay_rate=None if finding.rates is None else tuple(map(float, finding.rates)),
+        convention=fit,
+        without_decay=without,
+        evidence={name: _number(getattr(response, name)) for name in MEASURED},
+        reasons=tuple(reasons),
+    )
+
+
+def _leading(examined: list[Examined]) -> int:
+    """The largest leaf that is not left alone."""
+    sizes = [e.finding.kind != "none" for e in examined]
+    found = [i for i, some in enumerate(sizes) if some] or list(range(len(examined)))
+    return max(found, key=lambda i: examined[i].size)
+
+
+def _leaf(e: Examined) -> LeafAudit:
+    rates = e.finding.rates
+    rate = None if rates is None else float(rates[np.argmax(np.abs(rates))])
+    return LeafAudit(
+        kind=e.finding.kind,
+        decay_rate=rate,
+        l2=e.finding.l2,
+        moved=e.response.of_gradient > e.response.noise,
+        reasons=e.finding.reasons,
+    )
+
+
+def _number(value: Any) -> float:
+    return float(np.max(np.abs(value)))
+
+
+def _shapes(params: PyTree) -> list[tuple[int, ...]]:
+    return [leaf.shape for leaf in jax.tree.leaves(params)]
+
+
+def leaf_paths(params: PyTree) -> list[str]:
+    """The path of each leaf, as ``dense/kernel``."""
+    named, _ = jax.tree_util.tree_flatten_with_path(params)
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in named]
+
+
+def _equivalents(delta: float, learning_rate: float) -> dict[str, float]:
+    r"""λ of each convention for which :math:`δ = λ α^a` at the peak."""
+    return {
+        name: delta / learning_rate**convention.peak
+        for name, convention in NAMED.items()
+    }
+
+
+def _guarded(measured: Callable[[PyTree, Precision], Audit], params: PyTree) -> Audit:
+    """In float64 if that works, else as it is, else what went wrong."""
+    try:
+        with jax.enable_x64(True):
+            wide = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float64), params)
+            return measured(wide, DOUBLE)
+    except DidNotRunError:  # an optimizer may be written for its own types
+        single = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), params)
+    try:
+        return measured(single, SINGLE)
+    except DidNotRunError as error:
+        hint = "if its update needs more than params, give extra_args="
+        return Audit("unknown", {}, reasons=(f"it could not be run: {error}", hint))

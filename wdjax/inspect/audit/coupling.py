@@ -1,0 +1,156 @@
+r"""Do weights act as a gradient would? Then there is an L2 penalty in front.
+
+With :math:`g + λ_2 θ` for the gradient, a change :math:`v` of the weights is one
+:math:`λ_2 v` of the gradient, in this update and in all later ones.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from wdjax.inspect.audit.laboratory import Box, Leaves, minus, plus
+from wdjax.inspect.audit.measure import STEPS, Shapes
+from wdjax.inspect.audit.response import Coupling
+from wdjax.inspect.audit.trial import Draws, Path, Trial, drawn
+
+CHANGED = (0, 2)  # the steps at which weights and gradients are changed
+PENALTIES = np.logspace(-8, 3, 23)
+
+
+def coupling(box: Box, shapes: Shapes) -> list[Coupling]:
+    """Fit λ₂ to each leaf's responses.
+
+    Args:
+        box: the optimizer.
+        shapes: of the leaves.
+    """
+    trial = Trial(box, drawn(shapes, STEPS, seed=1))
+    small = Trial(box, drawn(shapes, STEPS, seed=2, weights=2.0, gradients=0.01))
+    fits = [_fits(trial, s) for s in CHANGED]
+    there = [_gradient_response(small, s) for s in CHANGED]
+    here = [_gradient_response(trial, s) for s in CHANGED]
+    found = []
+    for i in range(len(shapes)):
+        worst = max((fit[i] for fit in fits), key=lambda f: f.misfit)
+        l2 = [fit[i].l2 for fit in fits]
+        spread = abs(l2[0] - l2[1]) / (max(map(abs, l2)) or 1.0)
+        curved = max(_relative(a[i], b[i]) for a, b in zip(here, there, strict=True))
+        found.append(
+            Coupling(
+                l2=worst.l2,
+                besides=worst.besides,
+                misfit=max(worst.misfit, spread),
+                in_full=max(fit[i].in_full for fit in fits),
+                curved=curved,
+            )
+        )
+    return found
+
+
+def flips(box: Box, shapes: Shapes) -> list[float]:
+    r"""The λ₂ for which the gradient :math:`-λ_2 θ` is no gradient; 0 if there is none.
+
+    A method that goes by signs has no derivative, but turns round there.
+    """
+    theta = drawn(shapes, 1, seed=7).thetas[0]
+
+    def outward(l2: float) -> list[float]:
+        g = [-l2 * a for a in theta]
+        path = Path(theta, [theta] * 3, [g] * 3)
+        u = Trial(box, path).updates[-1]
+        return [float(np.vdot(a, b)) for a, b in zip(u, theta, strict=True)]
+
+    inward = outward(float(PENALTIES[0]))
+    if all(out >= 0 for out in inward):
+        return [0.0] * len(shapes)
+    outs = np.array([outward(float(l2)) for l2 in PENALTIES])
+    return [_turn(outward, outs, i) for i in range(len(shapes))]
+
+
+def _turn(
+    outward: Callable[[float], list[float]], outs: np.ndarray, leaf: int
+) -> float:
+    """Where a leaf turns round from full speed to full speed; 0 if it never does."""
+    signs = np.sign(outs[:, leaf])
+    turns = np.flatnonzero((signs[:-1] < 0) & (signs[1:] > 0))
+    if not len(turns):
+        return 0.0
+    low, high = PENALTIES[turns[0]], PENALTIES[turns[0] + 1]
+    for _ in range(30):
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if outward(middle)[leaf] < 0 else (low, middle)
+    l2 = float(np.sqrt(low * high))
+    before, after, far = (outward(k * l2)[leaf] for k in (0.99, 1.01, 10.0))
+    same = abs(before + after) < 1e-3 * after and abs(after - far) < 1e-3 * after
+    return l2 if same else 0.0
+
+
+def _fits(trial: Trial, step: int) -> list[Coupling]:
+    v = Draws([a.shape for a in trial.path.start], 40 + step).next()
+    still = [0 * d for d in v]
+    of_theta = trial.derivatives(step, v, still)
+    of_g = trial.derivatives(step, still, v)
+    fits = [
+        _fit([d[i] for d in of_theta], [d[i] for d in of_g], v[i])
+        for i in range(len(v))
+    ]
+    in_full = _in_full(trial, step, v, fits)
+    return [
+        Coupling(l2, besides, misfit, full, 0.0)
+        for (l2, besides, misfit), full in zip(fits, in_full, strict=True)
+    ]
+
+
+def _fit(
+    of_theta: list[np.ndarray], of_g: list[np.ndarray], v: np.ndarray
+) -> tuple[float, float, float]:
+    """λ₂, δ besides, and the fraction that neither explains."""
+    size = float(np.linalg.norm(np.stack(of_theta)))
+    later, of_later_g = np.stack(of_theta[1:]), np.stack(of_g[1:])
+    if size == 0:
+        return 0.0, 0.0, 1.0
+    if np.linalg.norm(later) > 1e-9 * size and np.linalg.norm(of_later_g) > 0:
+        l2 = float(np.vdot(later, of_later_g) / np.vdot(of_later_g, of_later_g))
+        rest = of_theta[0] - l2 * of_g[0]
+        besides = -float(np.vdot(rest, v) / np.vdot(v, v))
+    else:
+        energy = float(np.vdot(of_g[0], of_g[0]))
+        l2 = float(np.vdot(of_theta[0], of_g[0])) / energy if energy else 0.0
+        besides = 0.0
+    left = [of_theta[0] - l2 * of_g[0] + besides * v, *(later - l2 * of_later_g)]
+    return l2, besides, float(np.linalg.norm(np.stack(left))) / size
+
+
+def _in_full(
+    trial: Trial, step: int, v: Leaves, fits: list[tuple[float, float, float]]
+) -> list[float]:
+    """The misfit for a finite change: u(θ + v, g) against u(θ, g + λ₂v) − δv."""
+    still = [0 * d for d in v]
+    as_g = [l2 * d for (l2, _, _), d in zip(fits, v, strict=True)]
+    moved, pushed = trial.changed(step, v), trial.changed(step, still, as_g)
+    pushed[0] = [
+        u - besides * d
+        for u, (_, besides, _), d in zip(pushed[0], fits, v, strict=True)
+    ]
+    base = trial.updates[step:]
+    sizes = [_size(minus(a, b)) for a, b in zip(moved, base, strict=True)]
+    gaps = [_size(minus(a, b)) for a, b in zip(moved, pushed, strict=True)]
+    return [
+        max(gap[i] for gap in gaps) / (max(size[i] for size in sizes) or 1.0)
+        for i in range(len(v))
+    ]
+
+
+def _gradient_response(trial: Trial, step: int) -> Leaves:
+    v = Draws([a.shape for a in trial.path.start], 50).next()
+    found = trial.derivatives(step, [0 * d for d in v], v)
+    return [np.stack([d[i] for d in found]) for i in range(len(v))]
+
+
+def _relative(a: np.ndarray, b: np.ndarray) -> float:
+    size = float(max(np.linalg.norm(a), np.linalg.norm(b)))
+    return float(np.linalg.norm(a - b)) / size if size else 0.0
+
+
+def _size(leaves: Leaves) -> list[float]:
+    return [float(np.linalg.norm(a)) for a in leaves]

@@ -1,0 +1,240 @@
+"""From responses to a kind of weight decay, with what speaks for it."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from wdjax.inspect.audit.response import Coupling, Response
+
+Kind: TypeAlias = Literal[
+    "none",
+    "decoupled",
+    "coupled",
+    "trust",
+    "proximal",
+    "gated",
+    "target",
+    "norm",
+    "growing",
+    "unknown",
+]
+FROZEN = "no gradient moves these weights, but they decay"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one leaf's decay is.
+
+    Attributes:
+        kind: of decay.
+        reasons: sentences, what was seen and what could not be told.
+        rates: δ_t of each step, where there is such a number.
+        l2: λ₂, where weights act as the gradient λ₂θ would.
+        step: whether the rest of the update follows the weights.
+    """
+
+    kind: Kind
+    reasons: tuple[str, ...]
+    rates: np.ndarray | None = None
+    l2: float | None = None
+    step: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was measured of a leaf, and what counts as nothing.
+
+    Attributes:
+        response: to weights.
+        coupling: whether weights act as a gradient.
+        flips_at: λ₂ for which the gradient −λ₂θ is none, of methods by sign; 0 else.
+        tolerance: the fraction of the largest response that counts as nothing.
+    """
+
+    response: Response
+    coupling: Coupling
+    flips_at: float
+    tolerance: float
+
+    def small(self, *numbers: float) -> bool:
+        """Whether numbers are nothing beside the largest response."""
+        r = self.response
+        limit = max(self.tolerance * r.largest, r.noise)
+        return all(abs(number) <= limit for number in numbers)
+
+    @property
+    def still(self) -> bool:
+        """Whether no change of weights shows."""
+        return self.response.largest <= self.response.noise
+
+    @property
+    def forgets(self) -> bool:
+        """Whether no later update shows a change of weights."""
+        return self.small(self.response.kept, self.response.of_start)
+
+    @property
+    def steady(self) -> bool:
+        """Whether δ_t is the same for other weights and gradients."""
+        r = self.response
+        return self.small(float(np.max(np.abs(r.rates - r.rates_elsewhere))), r.curved)
+
+    @property
+    def on_line(self) -> bool:
+        """Whether all responses lie along the change, seen at right angles."""
+        return self.small(self.response.off_line, self.response.kept_off_line)
+
+
+def decide(e: Evidence) -> Finding:
+    """The kind that a leaf's evidence fits; unknown where none does."""
+    r = e.response
+    if not r.finite:
+        return Finding("unknown", ("the updates are not finite",))
+    if e.still:
+        return _by_sign(e) or Finding(
+            "none", ("no change of the weights changes any update",)
+        )
+    if r.norm_spread < max(1e-6, e.tolerance):
+        return Finding("norm", ("‖θ + u‖ stays the same whatever ‖θ‖ is",))
+    in_front = _in_front(e)
+    if in_front is not None:
+        return in_front
+    if not e.on_line:
+        by_sign = _by_sign(e)
+        if by_sign is not None:
+            return by_sign
+    return _forgetful(e) if e.forgets else _remembering(e)
+
+
+def _in_front(e: Evidence) -> Finding | None:
+    """An L2 penalty: θ acts as the gradient λ₂θ."""
+    c, r = e.coupling, e.response
+    fits = c.misfit <= e.tolerance and c.in_full <= 10 * e.tolerance
+    if not fits or not c.l2 > e.tolerance**2:
+        return None
+    seen = f"a change v of θ is a change {c.l2:.3g}·v of the gradient, in every update"
+    if e.forgets and e.on_line and e.steady:
+        same = "plain gradient descent: an L2 penalty and weight decay are the same"
+        kind = _signed(r.rates)
+        return Finding(kind, (seen, same), r.rates, c.l2)
+    where = (
+        "through momentum"
+        if c.curved <= e.tolerance
+        else "through a preconditioner or a norm of the gradient"
+    )
+    reasons = [seen, where]
+    if not e.small(c.besides):
+        towards = "" if e.small(r.of_start) else ", towards the start"
+        reasons.append(f"and a pull of {c.besides:.3g} besides{towards}")
+    return Finding("coupled", tuple(reasons), None, c.l2)
+
+
+def _by_sign(e: Evidence) -> Finding | None:
+    """An L2 penalty in front of a method that goes by signs, or normalises."""
+    if not e.flips_at:
+        return None
+    return Finding(
+        "coupled",
+        (
+            f"the update turns round where the gradient is −{e.flips_at:.3g}·θ",
+            "through a sign or a norm of the gradient",
+        ),
+        None,
+        e.flips_at,
+    )
+
+
+def _forgetful(e: Evidence) -> Finding:
+    """Kinds whose update depends on the weights of its own step alone."""
+    r = e.response
+    if e.on_line and e.steady:
+        return _fraction(e)
+    if r.constant:
+        return _constant(r)
+    if e.small(r.crosstalk) and 0 < r.ungated < 1 and r.half_gated < 1e-3:
+        return Finding(
+            "gated",
+            (f"entry by entry it decays or not; here {r.ungated:.0%} of them do",),
+        )
+    if e.small(r.curved, r.of_ones):
+        return Finding(
+            "target", ("it draws entries to their mean: moved alike, none responds",)
+        )
+    return Finding(
+        "trust", ("the response is scaled by a number that depends on the weights",)
+    )
+
+
+def _fraction(e: Evidence) -> Finding:
+    """A fraction of θ in each step, whatever the gradients."""
+    r = e.response
+    step = not e.small(r.of_step)
+    if e.small(*r.rates):
+        return Finding(
+            "trust", ("the step follows the norm of the weights",), step=True
+        )
+    if r.at_zero > r.noise:
+        pull = ("weights of 0 without a gradient move: it pulls towards another point",)
+        return Finding("target", pull, r.rates, step=step)
+    reasons = ["u = −δ_t θ + s, and s does not follow the decay"]
+    if step:
+        reasons.append("s is scaled by the norm of the weights")
+    if r.of_gradient <= r.noise:
+        reasons.append(FROZEN)
+    return Finding(_signed(r.rates), tuple(reasons), r.rates, step=step)
+
+
+def _constant(r: Response) -> Finding:
+    """A pull of constant size, as of an L1 penalty."""
+    size = f"large weights are pulled by {r.constant:.3g}, however large (as by L1)"
+    if r.snapped == 1:
+        return Finding("proximal", (size, "and small ones become exactly 0"))
+    return Finding("unknown", (size, "so it takes no fraction of θ"))
+
+
+def _remembering(e: Evidence) -> Finding:
+    """Kinds whose state holds something of the weights."""
+    r = e.response
+    linear = e.on_line and e.steady
+    invariant = e.small(r.of_all)
+    if linear and invariant:
+        return Finding(
+            "target",
+            ("weights and what is remembered of them, moved alike, change no update",),
+            r.rates,
+        )
+    if linear and e.small(*r.rates):
+        return Finding("target", ("it takes of remembered weights, not of these",))
+    if linear and e.small(r.of_start) and _positive(r, e):
+        return Finding(
+            "coupled",
+            ("later updates still take of the weights", "through momentum"),
+        )
+    if linear and r.of_all < 0.1 * r.largest:
+        return Finding(
+            "target",
+            (
+                "it pulls towards remembered weights",
+                f"and responds by {r.of_all:.3g} to all weights moved alike: whether "
+                "that is decay, only a factory of (learning_rate, weight_decay) tells",
+            ),
+        )
+    if invariant and e.small(r.crosstalk) and r.off_line < 0.1 * r.rates.min():
+        return Finding("target", ("it pulls towards remembered weights",))
+    if not linear and (e.on_line or e.small(r.of_length)):
+        return Finding(
+            "trust", ("the response is scaled by a number that depends on the weights",)
+        )
+    return Finding(
+        "unknown",
+        ("its state holds the weights, in no way that is known here",),
+    )
+
+
+def _positive(r: Response, e: Evidence) -> bool:
+    lowest = min(float(r.rates.min()), r.kept_rates[0])
+    return lowest >= -e.tolerance * r.largest
+
+
+def _signed(rates: np.ndarray) -> Kind:
+    return "decoupled" if rates.max() > -rates.min() else "growing"

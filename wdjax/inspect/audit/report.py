@@ -1,0 +1,141 @@
+"""What an audit found, for people and for machines."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from wdjax.inspect.audit.exponents import Exponents
+from wdjax.inspect.audit.kinds import Kind
+
+WIDTH = 88
+
+
+@dataclasses.dataclass(frozen=True)
+class LeafAudit:
+    """One leaf.
+
+    Attributes:
+        kind: of its decay.
+        decay_rate: δ_t at its largest; ``None`` where there is no such number.
+        l2: λ₂, where weights act as the gradient λ₂θ would.
+        moved: whether gradients move it.
+        reasons: what was seen.
+    """
+
+    kind: Kind
+    decay_rate: float | None
+    l2: float | None
+    moved: bool
+    reasons: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What an optimizer's weight decay is, as measured.
+
+    Attributes:
+        kind: of the decay: one of none, decoupled, coupled, trust, proximal, gated,
+            target, norm, growing, unknown.
+        per_leaf: by path.
+        decay_rate: δ_t of each measured step, of the largest leaf that has one.
+        convention: exponents of δ_t, for a factory.
+        equivalents: λ under each convention, for the same δ_t at the peak.
+        without_decay: the kind at zero decay, for a factory.
+        evidence: numbers by name, of the largest leaf that decays.
+        reasons: sentences, what was seen and what could not be told.
+    """
+
+    kind: Kind
+    per_leaf: Mapping[str, LeafAudit]
+    decay_rate: tuple[float, ...] | None = None
+    convention: Exponents | None = None
+    equivalents: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    without_decay: Kind | None = None
+    evidence: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: strings, numbers, ``None``, lists and dictionaries.
+
+        Returns:
+            ``kind``; ``per_leaf`` (path to ``kind``, ``decay_rate``, ``l2``, ``moved``,
+            ``reasons``); ``decay_rate`` (a list or ``None``); ``convention`` (``None``,
+            or ``peak``, ``schedule``, ``decay``, ``residual``, ``name``);
+            ``equivalents``; ``without_decay``; ``evidence``; ``reasons``. What is not
+            finite is ``None``.
+        """
+        fields = dataclasses.asdict(self)
+        fields["convention"] = self.convention and self.convention._asdict()
+        return _plain(fields)
+
+    def __str__(self) -> str:
+        """A table of at most 88 columns."""
+        lines = [f"weight decay: {self.kind}"]
+        lines += [f"  {reason}" for reason in self.reasons]
+        lines += self._about_rates()
+        lines += ["", *_table(self.per_leaf)]
+        return "\n".join(line for text in lines for line in _wrapped(text))
+
+    def _about_rates(self) -> list[str]:
+        lines = []
+        if self.decay_rate is not None:
+            rates = np.array(self.decay_rate) + 0.0  # no −0
+            same = np.ptp(rates) <= 1e-3 * np.abs(rates).max()
+            shown = f"{rates[0]:.4g}" if same else ", ".join(f"{r:.3g}" for r in rates)
+            lines.append(f"  δ_t = {shown}")
+        if self.convention is not None:
+            lines.append(f"  {_formula(self.convention)}")
+        if self.equivalents:
+            pairs = ", ".join(f"{k} {v:.4g}" for k, v in self.equivalents.items())
+            lines.append(f"  the same decay at the peak: {pairs}")
+        return lines
+
+
+def _formula(fit: Exponents) -> str:
+    if math.isnan(fit.schedule):
+        return "the factory takes no schedule: its convention could not be told"
+    name = f" ({fit.name})" if fit.name else ""
+    a, b = (round(x, 2) + 0.0 for x in (fit.peak, fit.schedule))
+    power = "" if abs(fit.decay - 1) < 0.02 else f"^{fit.decay:.2g}"
+    return (
+        f"δ_t = λ{power} · α^{a:g} · η_t^{b:g}{name}, "
+        f"off by at most {fit.residual:.1g} in log δ"
+    )
+
+
+def _table(per_leaf: Mapping[str, LeafAudit]) -> list[str]:
+    width = min(44, max(4, *(len(path) for path in per_leaf)) if per_leaf else 4)
+    lines = [f"{'leaf':{width}}  {'kind':10}{'δ':>10}{'λ₂':>10}  moved by gradients"]
+    for path, leaf in per_leaf.items():
+        shown = path if len(path) <= width else "…" + path[1 - width :]
+        rate = "" if leaf.decay_rate is None else f"{leaf.decay_rate:.3g}"
+        l2 = "" if leaf.l2 is None else f"{leaf.l2:.3g}"
+        moved = "yes" if leaf.moved else "no"
+        lines.append(f"{shown:{width}}  {leaf.kind:10}{rate:>10}{l2:>10}  {moved}")
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    lines, indent = [], "    "
+    while len(text) > WIDTH:
+        cut = text.rfind(" ", len(indent), WIDTH)
+        if cut < 0:
+            break
+        lines.append(text[:cut])
+        text = indent + text[cut + 1 :]
+    return [*lines, text]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.bool_):
+        return bool(value)
+    return value

@@ -1,0 +1,204 @@
+"""Runs of a black box along given weights, which do not follow its updates.
+
+So an update that differs when only the weights were changed depends on them. A change
+at one step that shows in later updates was kept in the state.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from wdjax.inspect.audit.laboratory import Box, Leaves, minus, plus
+
+
+LARGE = 10_000  # entries of a leaf, from which on draws are shifts of one another
+
+
+@dataclass(frozen=True)
+class Path:
+    """What a box is given.
+
+    Attributes:
+        start: the weights that its state is made from.
+        thetas: the weights of each step.
+        gradients: likewise.
+    """
+
+    start: Leaves
+    thetas: list[Leaves]
+    gradients: list[Leaves]
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return len(self.thetas)
+
+
+class Draws:
+    """Trees of normal draws that are not alike: of large leaves, shifts of one draw.
+
+    Args:
+        shapes: of the leaves.
+        seed: of the draws.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], seed: int):
+        """Nothing is drawn yet."""
+        self.shapes = shapes
+        self.rng = np.random.default_rng(seed)
+        self.pools: dict[int, np.ndarray] = {}
+
+    def next(self) -> Leaves:
+        """Another tree."""
+        return [self._leaf(shape) for shape in self.shapes]
+
+    def _leaf(self, shape: tuple[int, ...]) -> np.ndarray:
+        size = math.prod(shape)
+        if size < LARGE:
+            return self.rng.standard_normal(shape)
+        if size not in self.pools:
+            self.pools[size] = np.tile(self.rng.standard_normal(size), 2)
+        start = int(self.rng.integers(1, size))
+        sign = self.rng.choice((-1.0, 1.0))
+        return sign * self.pools[size][start : start + size].reshape(shape)
+
+
+def drawn(
+    shapes: Sequence[tuple[int, ...]],
+    steps: int,
+    seed: int,
+    *,
+    weights: float = 1.0,
+    gradients: float = 1.0,
+) -> Path:
+    """A path of normal draws, independent in each step.
+
+    Args:
+        shapes: of the leaves.
+        steps: how many.
+        seed: of the draws.
+        weights: their standard deviation.
+        gradients: likewise; 0 for none.
+    """
+    draws = Draws(shapes, seed)
+
+    def tree(scale: float) -> Leaves:
+        return [scale * draw for draw in draws.next()]
+
+    return Path(
+        start=tree(weights),
+        thetas=[tree(weights) for _ in range(steps)],
+        gradients=[tree(gradients) for _ in range(steps)],
+    )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A box on a path.
+
+    Attributes:
+        box: the optimizer.
+        path: what it is given.
+    """
+
+    box: Box
+    path: Path
+
+    @cached_property
+    def states(self) -> list[Any]:
+        """The state before each step."""
+        return self._recorded[0]
+
+    @cached_property
+    def updates(self) -> list[Leaves]:
+        """The update of each step."""
+        return self._recorded[1]
+
+    @cached_property
+    def _recorded(self) -> tuple[list[Any], list[Leaves]]:
+        states, updates, state = [], [], self.box.init(self.path.start)
+        for theta, g in zip(self.path.thetas, self.path.gradients, strict=True):
+            states.append(state)
+            u, state = self.box.step(state, g, theta)
+            updates.append(u)
+        return states, updates
+
+    def changed(
+        self, step: int, dtheta: Leaves, dg: Leaves | None = None
+    ) -> list[Leaves]:
+        """The updates from a step on, after a change of what it is given."""
+        theta = plus(self.path.thetas[step], dtheta)
+        g = self.path.gradients[step]
+        u, state = self.box.step(
+            self.states[step], g if dg is None else plus(g, dg), theta
+        )
+        return [u, *self._later(step + 1, state)]
+
+    def now(self, step: int, theta: Leaves, g: Leaves | None = None) -> Leaves:
+        """One update, for other weights and gradients in that step alone."""
+        g = self.path.gradients[step] if g is None else g
+        return self.box.step(self.states[step], g, theta)[0]
+
+    def restarted(self, start: Leaves) -> list[Leaves]:
+        """All updates, with a state that was made from other weights."""
+        return self._later(0, self.box.init(start))
+
+    def impulse(self, step: int, v: Leaves, size: float = 1.0) -> list[Leaves]:
+        r"""Half the difference that :math:`θ_s ± v` make to each update since."""
+        up, down = (
+            self.changed(step, [sign * size * d for d in v]) for sign in (1.0, -1.0)
+        )
+        return [_half(a, b, size) for a, b in zip(up, down, strict=True)]
+
+    def impulse_at_start(self, v: Leaves) -> list[Leaves]:
+        """The same for the weights that the state was made from."""
+        up, down = (
+            self.restarted(plus(self.path.start, v, sign)) for sign in (1.0, -1.0)
+        )
+        return [_half(a, b, 1.0) for a, b in zip(up, down, strict=True)]
+
+    def derivatives(self, step: int, dtheta: Leaves, dg: Leaves) -> list[Leaves]:
+        """Derivatives of the updates from a step on, by forward differentiation."""
+        path, still, found = self.path, [0 * d for d in dtheta], []
+        dstate = None
+        for t in range(step, len(path)):
+            along = (dg, dtheta) if t == step else (still, still)
+            du, dstate = self.box.push(
+                self.states[t], path.gradients[t], path.thetas[t], dstate, *along
+            )
+            found.append(du)
+        return found
+
+    def derivatives_now(self, step: int, dtheta: Leaves, dg: Leaves) -> Leaves:
+        """The derivative of one update, the state held."""
+        path = self.path
+        return self.box.push(
+            self.states[step], path.gradients[step], path.thetas[step], None, dg, dtheta
+        )[0]
+
+    def _later(self, step: int, state: Any) -> list[Leaves]:
+        updates = []
+        for t in range(step, len(self.path)):
+            u, state = self.box.step(state, self.path.gradients[t], self.path.thetas[t])
+            updates.append(u)
+        return updates
+
+
+def across(v: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """What of a direction stands at right angles to others, as long as one is left."""
+    kept = [other.ravel() for other in others if np.vdot(other, other) > 0]
+    kept = [other / np.sqrt(np.vdot(other, other)) for other in kept[: v.size - 1]]
+    if not kept:
+        return v
+    B, rest = np.stack(kept), v.ravel()
+    inverse = np.linalg.pinv(B @ B.T, rcond=1e-10, hermitian=True)
+    for _ in range(2):  # once more for what rounding left
+        rest = rest - B.T @ (inverse @ (B @ rest))
+    return rest.reshape(v.shape)
+
+
+def _half(a: Leaves, b: Leaves, size: float) -> Leaves:
+    return [d / (2 * size) for d in minus(a, b)]

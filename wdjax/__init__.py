@@ -45,7 +45,7 @@ from wdjax.decay import (
     with_stable_weight_decay,
     with_weight_decay,
 )
-from wdjax.inspect import convert, doctor
+from wdjax.inspect import audit, convert, doctor
 from wdjax.optimizers import (
     adafactor_l2,
     adafactorw,
@@ -105,6 +105,7 @@ __all__ = [
     "adams",
     "adamw",
     "add_l2",
+    "audit",
     "bound",
     "catalogue",
     "constrain_norm",

@@ -19,6 +19,7 @@ import wdjax
 from wdjax import check
 
 COMMANDS = {
+    "audit": "wdjax.inspect.commands.audit",
     "convert": "wdjax.inspect.commands.convert",
     "doctor": "wdjax.inspect.commands.doctor",
 }

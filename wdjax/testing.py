@@ -1,4 +1,4 @@
-r"""Assertions on optimizers: do two of them make the same trajectory?
+r"""Assertions on optimizers: do two make the same trajectory, and how does one decay?
 
 Both run side by side on one problem, each on its own iterates, and the whole
 trajectories are compared leaf by leaf. The distance at a step is relative to the
@@ -23,6 +23,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
+
+from wdjax.inspect.assertions import (
+    assert_convention,
+    assert_decays,
+    assert_never_decays,
+)
+
+__all__ = [
+    "Parting",
+    "Problem",
+    "Trajectory",
+    "assert_convention",
+    "assert_decays",
+    "assert_divergent",
+    "assert_equivalent",
+    "assert_never_decays",
+    "small_network",
+    "trajectory",
+]
 
 Trajectory = PyTree[Float[Array, "steps ..."]]
 

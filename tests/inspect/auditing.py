@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from tests.inspect.behaviours import Behaviour
 from tests.inspect.paths import GRADIENT, LOSS, START, quadratic
-from wdjax.inspect.audit import Audit, audit
+from wdjax.inspect.auditing import Audit, audit
 
 ALPHA, LAM = 0.05, 0.4
 
@@ -42,7 +43,7 @@ def anonymous(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
     """The same, with nothing to be read in names and closures."""
     update = optax.with_extra_args_support(optimizer).update
     return optax.GradientTransformationExtraArgs(
-        lambda a: optimizer.init(a),
+        optimizer.init,
         lambda a, b, c=None, **d: update(a, b, c, **d),
     )
 
@@ -92,7 +93,8 @@ def expected_alone(row: Behaviour) -> set[str]:
 
 def expected_of_factory(row: Behaviour) -> set[str]:
     """The kinds that are right for a factory."""
-    return {"unknown"} if row.name in UNKNOWN else BOTH.get(row.name, {row.kind})
+    unknown = row.name in UNKNOWN and row.name != "chain(add_decayed_weights, lbfgs)"
+    return {"unknown"} if unknown else BOTH.get(row.name, {row.kind})
 
 
 def matrix(answers: list[tuple[str, str]]) -> str:
@@ -105,3 +107,18 @@ def matrix(answers: list[tuple[str, str]]) -> str:
         for true in kinds
     ]
     return "\n".join(lines)
+
+
+def check_leaves(row: Behaviour, found: Audit) -> None:
+    """δ of each leaf, where the label has one."""
+    if found.kind not in {"decoupled", "growing"} or row.rate is None:
+        return
+    rate = row.rate(ALPHA, LAM)
+    if row.kind == "proximal":
+        rate = rate / (1 + rate)
+    for path, multiple in row.decays._asdict().items():
+        leaf = found.per_leaf[path]
+        if multiple:
+            np.testing.assert_allclose(leaf.decay_rate, multiple * rate, rtol=1e-6)
+        else:
+            assert leaf.kind == "none"

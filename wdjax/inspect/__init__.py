@@ -1,5 +1,6 @@
 """Instruments: what a weight decay means, and what an optimizer makes of it."""
 
+from wdjax.inspect.auditing import Audit, audit
 from wdjax.inspect.conversion import Converted, convert
 from wdjax.inspect.diagnosis import Diagnosis
 from wdjax.inspect.examination import doctor
@@ -10,10 +11,12 @@ __all__ = [
     "KINDS",
     "MEANINGS",
     "WITHOUT_CONVERSION",
+    "Audit",
     "Converted",
     "Diagnosis",
     "Finding",
     "Meaning",
+    "audit",
     "convert",
     "doctor",
     "meaning",

@@ -181,8 +181,8 @@ def _kernel_gradient(x: Images, kernel: Kernel, dy: Float[Array, "n h w d"]) -> 
 
     size = x[0].size * kh * kw * x.dtype.itemsize
     some = _divisor(len(x), CACHE // size)
-    split = [a.reshape(-1, some, *a.shape[1:]) for a in (x, dy)]
-    total, _ = lax.scan(of_some, jnp.zeros((d, kh * kw * c), wide), tuple(split))
+    xs, dys = (a.reshape(-1, some, *a.shape[1:]) for a in (x, dy))
+    total, _ = lax.scan(of_some, jnp.zeros((d, kh * kw * c), wide), (xs, dys))
     return total.T.reshape(kernel.shape).astype(kernel.dtype)
 
 

@@ -16,15 +16,13 @@ Examples:
 """
 
 import argparse
-import importlib
 import json
-import os
-import sys
 from typing import Any
 
 import wdjax
 from wdjax.decay import where as where_
 from wdjax.inspect.bases import BASES
+from wdjax.inspect.commands.targets import made, named
 from wdjax.inspect.examination import doctor
 
 CONVENTIONS = {
@@ -74,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the diagnosis; the exit code is its own."""
-    optimizer = arguments.optimizer and _made("--optimizer", arguments.optimizer)
-    params = _made("params", arguments.params)
+    optimizer = arguments.optimizer and made("--optimizer", arguments.optimizer)
+    params = made("params", arguments.params)
     diagnosis = doctor(
         getattr(params, "params", params),
         learning_rate=_rate("--learning-rate", arguments.learning_rate),
@@ -99,54 +97,7 @@ def _rate(name: str, text: str) -> Any:
         return float(text)
     except ValueError:
         pass
-    schedule = _named(name, text)
+    schedule = named(name, text)
     if not callable(schedule):
         raise ValueError(f"{name}: {text} is {schedule!r}; it must be a schedule.")
     return schedule
-
-
-def _made(name: str, target: str) -> Any:
-    """What the factory ``module:name`` returns."""
-    factory = _named(name, target)
-    if not callable(factory):
-        raise ValueError(
-            f"{name}: {target} is of type {type(factory).__name__}; give a function "
-            "without arguments that returns it."
-        )
-    try:
-        return factory()
-    except Exception as error:
-        raise ValueError(
-            f"{name}: calling {target}() failed, {_in_words(error)} It "
-            "must work without arguments."
-        ) from error
-
-
-def _named(name: str, target: str) -> Any:
-    """The object that ``module:name`` names, a module of this directory first.
-
-    Raises:
-        ValueError: the target is not of that form, or is not there.
-    """
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        raise ValueError(
-            f"{name} is {target!r}; write module:name, such as train:init_params."
-        )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # an installed command does not start with it
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ValueError(
-            f"{name}: importing {module_name!r} failed, {_in_words(error)} Run the "
-            "command where the module lies."
-        ) from error
-    if not hasattr(module, attribute):
-        raise ValueError(f"{name}: module {module_name!r} has no {attribute!r}.")
-    return getattr(module, attribute)
-
-
-def _in_words(error: Exception) -> str:
-    """An exception in a line that ends like a sentence."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".") + "."

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from wdjax.inspect.audit.response import Coupling, Response
+from wdjax.inspect.auditing.response import Coupling, Response
 
 Kind: TypeAlias = Literal[
     "none",
@@ -177,6 +177,8 @@ def _fraction(e: Evidence) -> Finding:
         pull = ("weights of 0 without a gradient move: it pulls towards another point",)
         return Finding("target", pull, r.rates, step=step)
     reasons = ["u = −δ_t θ + s, and s does not follow the decay"]
+    if _signed(r.rates) == "growing":
+        reasons.append("δ is negative: the weights grow, the sign is wrong")
     if step:
         reasons.append("s is scaled by the norm of the weights")
     if r.of_gradient <= r.noise:
@@ -195,33 +197,13 @@ def _constant(r: Response) -> Finding:
 def _remembering(e: Evidence) -> Finding:
     """Kinds whose state holds something of the weights."""
     r = e.response
-    linear = e.on_line and e.steady
-    invariant = e.small(r.of_all)
-    if linear and invariant:
-        return Finding(
-            "target",
-            ("weights and what is remembered of them, moved alike, change no update",),
-            r.rates,
-        )
-    if linear and e.small(*r.rates):
-        return Finding("target", ("it takes of remembered weights, not of these",))
-    if linear and e.small(r.of_start) and _positive(r, e):
-        return Finding(
-            "coupled",
-            ("later updates still take of the weights", "through momentum"),
-        )
-    if linear and r.of_all < 0.1 * r.largest:
-        return Finding(
-            "target",
-            (
-                "it pulls towards remembered weights",
-                f"and responds by {r.of_all:.3g} to all weights moved alike: whether "
-                "that is decay, only a factory of (learning_rate, weight_decay) tells",
-            ),
-        )
-    if invariant and e.small(r.crosstalk) and r.off_line < 0.1 * r.rates.min():
+    if e.on_line and e.steady:
+        found = _linear_memory(e)
+        if found is not None:
+            return found
+    elif e.small(r.of_all, r.crosstalk) and r.off_line < 0.1 * r.rates.min():
         return Finding("target", ("it pulls towards remembered weights",))
-    if not linear and (e.on_line or e.small(r.of_length)):
+    elif e.on_line or e.small(r.of_length):
         return Finding(
             "trust", ("the response is scaled by a number that depends on the weights",)
         )
@@ -229,6 +211,26 @@ def _remembering(e: Evidence) -> Finding:
         "unknown",
         ("its state holds the weights, in no way that is known here",),
     )
+
+
+def _linear_memory(e: Evidence) -> Finding | None:
+    """Kinds that take fixed fractions of weights, past ones too."""
+    r = e.response
+    if e.small(r.of_all):
+        alike = "weights and what is remembered of them, moved alike, change no update"
+        return Finding("target", (alike,), r.rates)
+    if e.small(*r.rates):
+        return Finding("target", ("it takes of remembered weights, not of these",))
+    if e.small(r.of_start) and _positive(r, e):
+        later = "later updates still take of the weights"
+        return Finding("coupled", (later, "through momentum"))
+    if r.of_all < 0.1 * r.largest:
+        besides = (
+            f"and responds by {r.of_all:.3g} to all weights moved alike: whether that "
+            "is decay, only a factory of (learning_rate, weight_decay) tells"
+        )
+        return Finding("target", ("it pulls towards remembered weights", besides))
+    return None
 
 
 def _positive(r: Response, e: Evidence) -> bool:

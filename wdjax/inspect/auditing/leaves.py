@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wdjax.inspect.audit.coupling import coupling, flips
-from wdjax.inspect.audit.kinds import FROZEN, Evidence, Finding, decide
-from wdjax.inspect.audit.laboratory import Box, difference, plus
-from wdjax.inspect.audit.measure import STEPS, Shapes, measure, rates
-from wdjax.inspect.audit.response import Response
-from wdjax.inspect.audit.trial import Trial, drawn
+from wdjax.inspect.auditing.coupling import coupling, flips
+from wdjax.inspect.auditing.kinds import FROZEN, Evidence, Finding, decide
+from wdjax.inspect.auditing.laboratory import Box, Leaves, difference, plus
+from wdjax.inspect.auditing.measure import STEPS, Shapes, measure, rates
+from wdjax.inspect.auditing.response import Response
+from wdjax.inspect.auditing.trial import Trial, drawn
 
+FRACTIONS = ("decoupled", "growing")
 IN_FRONT = "with decay it is what it is without, of the gradient g + λθ"
 
 
@@ -54,6 +55,26 @@ def examine(box: Box, shapes: Shapes, precision: Precision) -> list[Examined]:
     ]
 
 
+class Family(NamedTuple):
+    """Optimizers that differ in their weight decay.
+
+    Attributes:
+        make: weight decay to the optimizer.
+        decay: the weight decay to be examined.
+        shapes: of the leaves.
+        precision: of the type that they compute in.
+    """
+
+    make: Callable[[float], Box]
+    decay: float
+    shapes: Shapes
+    precision: Precision
+
+    def trial(self, decay: float) -> Trial:
+        """A run of one of them."""
+        return Trial(self.make(decay), drawn(self.shapes, STEPS, seed=1))
+
+
 class Compared(NamedTuple):
     """With decay, and without."""
 
@@ -61,65 +82,52 @@ class Compared(NamedTuple):
     without: list[Examined]
 
 
-def compare(
-    make: Callable[[float], Box], decay: float, shapes: Shapes, precision: Precision
-) -> Compared:
-    """What each leaf's decay is, of a family of optimizers.
-
-    Args:
-        make: weight decay to the optimizer.
-        decay: the weight decay to be examined.
-        shapes: of the leaves.
-        precision: of the type that they compute in.
-    """
-    one, none = make(decay), make(0.0)
-    whole = examine(one, shapes, precision)
-    base = examine(none, shapes, precision)
+def compare(family: Family) -> Compared:
+    """What each leaf's decay is, and what is left without it."""
+    one, none = family.make(family.decay), family.make(0.0)
+    whole = examine(one, family.shapes, family.precision)
+    base = examine(none, family.shapes, family.precision)
     beyond: list[Examined] | None = None
     found = []
-    in_front = _is_in_front(one, none, decay, shapes, precision)
+    in_front = _is_in_front(family)
     for i, (w, b) in enumerate(zip(whole, base, strict=True)):
         if b.finding.kind == "none":
-            finding = w.finding
-            if finding.kind in {"decoupled", "growing"}:
-                finding = _scaled_with_the_step(
-                    finding, i, make, decay, shapes, precision
-                )
+            finding = _scaled_with_the_step(w.finding, i, family)
         elif w.finding.kind == b.finding.kind == "norm":
             finding = w.finding
         else:
-            beyond = beyond or examine(difference(one, none), shapes, precision)
+            both = difference(one, none)
+            beyond = beyond or examine(both, family.shapes, family.precision)
             finding = _beyond(beyond[i].finding, b.finding)
-        if in_front[i] and finding.kind not in {"decoupled", "growing", "none"}:
+        if in_front[i] and finding.kind not in {*FRACTIONS, "none"}:
             kind = "trust" if w.finding.kind == "trust" else "coupled"
-            finding = Finding(kind, (IN_FRONT, *_where(w.finding)), None, decay)
+            reasons = (IN_FRONT, *_where(w.finding))
+            finding = Finding(kind, reasons, None, family.decay)
         found.append(w._replace(finding=finding))
     return Compared(found, base)
 
 
-def _is_in_front(
-    one: Box, none: Box, decay: float, shapes: Shapes, precision: Precision
-) -> list[bool]:
-    """Whether the decay is λθ in the gradient, to rounding."""
-    path = drawn(shapes, STEPS, seed=1)
+def _is_in_front(family: Family) -> list[bool]:
+    """Whether the decay is λθ in the gradient of each leaf, to rounding."""
+    plain = family.trial(0.0)
+    path = plain.path
     gradients = [
-        plus(g, theta, decay)
+        plus(g, theta, family.decay)
         for g, theta in zip(path.gradients, path.thetas, strict=True)
     ]
-    ours = Trial(one, path).updates
-    theirs = Trial(none, replace(path, gradients=gradients)).updates
-    plain = Trial(none, path).updates
-    same = []
-    for i in range(len(shapes)):
-        gap, size = (
-            max(
-                float(np.linalg.norm(a[i] - b[i]))
-                for a, b in zip(ours, other, strict=True)
-            )
-            for other in (theirs, plain)
-        )
-        same.append(size > 0 and gap <= precision.tolerance * size)
-    return same
+    theirs = Trial(plain.box, replace(path, gradients=gradients)).updates
+    ours = family.trial(family.decay).updates
+    return [
+        _gap(ours, theirs, i)
+        < family.precision.tolerance * _gap(ours, plain.updates, i)
+        for i in range(len(family.shapes))
+    ]
+
+
+def _gap(ours: list[Leaves], others: list[Leaves], leaf: int) -> float:
+    """The largest distance between two runs' updates of a leaf."""
+    pairs = zip(ours, others, strict=True)
+    return max(float(np.linalg.norm(a[leaf] - b[leaf])) for a, b in pairs)
 
 
 def _beyond(beyond: Finding, base: Finding) -> Finding:
@@ -131,38 +139,28 @@ def _beyond(beyond: Finding, base: Finding) -> Finding:
     return replace(beyond, reasons=(*seen, without), step=True)
 
 
-def _scaled_with_the_step(
-    finding: Finding,
-    leaf: int,
-    make: Callable[[float], Box],
-    decay: float,
-    shapes: Shapes,
-    precision: Precision,
-) -> Finding:
+def _scaled_with_the_step(finding: Finding, leaf: int, family: Family) -> Finding:
     """Proximal decay, or decay after the step: both scale the step as well.
 
     With k the fraction of θ that is taken, proximal decay of δ has k = δ/(1 + δ), and
     decay after the step k = δ; both have (1 − k)s where decoupled decay has s.
     """
-    trials = [Trial(make(d), drawn(shapes, STEPS, seed=1)) for d in (decay, 0.0)]
+    if finding.kind not in FRACTIONS or finding.rates is None:
+        return finding
+    with_decay, without = (family.trial(d) for d in (family.decay, 0.0))
     t = int(np.argmax(np.abs(finding.rates)))
     k = float(finding.rates[t])
-    step = trials[0].updates[t][leaf] + k * trials[0].path.thetas[t][leaf]
-    s = trials[1].updates[t][leaf]
+    step = with_decay.updates[t][leaf] + k * with_decay.path.thetas[t][leaf]
+    s = without.updates[t][leaf]
     energy = float(np.vdot(s, s))
     share = float(np.vdot(step, s)) / energy if energy else 1.0
     if abs(share - (1 - k)) > 1e-3 * abs(k):
         return finding
-    double = examine_rates(make(2 * decay), shapes)[leaf][t]
+    double = float(rates(family.trial(2 * family.decay))[leaf][t])
     proximal = 2 * k / (1 + k)  # k of 2δ, for k = δ/(1 + δ)
     if abs(double - proximal) < abs(double - 2 * k):
         return replace(finding, kind="proximal", reasons=("θ' = (θ + s)/(1 + δ)",))
     return replace(finding, reasons=("θ' = (1 − δ)(θ + s): after the step",))
-
-
-def examine_rates(box: Box, shapes: Shapes) -> list[np.ndarray]:
-    """Only δ_t of each leaf and step."""
-    return rates(Trial(box, drawn(shapes, STEPS, seed=1)))
 
 
 def _where(finding: Finding) -> tuple[str, ...]:

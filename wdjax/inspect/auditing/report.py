@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from wdjax.inspect.audit.exponents import Exponents
-from wdjax.inspect.audit.kinds import Kind
+from wdjax.inspect.auditing.exponents import Exponents
+from wdjax.inspect.auditing.kinds import Kind
 
 WIDTH = 88
 

@@ -11,7 +11,7 @@
 `report`        what was found, as text and as data
 """
 
-from wdjax.inspect.audit.auditor import audit
-from wdjax.inspect.audit.report import Audit, LeafAudit
+from wdjax.inspect.auditing.auditor import audit
+from wdjax.inspect.auditing.report import Audit, LeafAudit
 
 __all__ = ["Audit", "LeafAudit", "audit"]

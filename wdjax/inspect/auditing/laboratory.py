@@ -11,6 +11,8 @@ import optax
 from jaxtyping import PyTree
 
 Leaves: TypeAlias = list[np.ndarray]
+Pair: TypeAlias = tuple[Leaves, Leaves]
+"""Gradients and weights."""
 
 
 class Box(NamedTuple):
@@ -19,13 +21,13 @@ class Box(NamedTuple):
     Attributes:
         init: weights to the first state.
         step: ``(state, gradients, weights) -> (updates, state)``.
-        push: its derivative, ``(state, gradients, weights, d state, d gradients,
-            d weights) -> (d updates, d state)``; ``None`` for a state that stays.
+        push: its derivative, ``(state, (gradients, weights), d state, (d gradients,
+            d weights)) -> (d updates, d state)``; ``None`` for a state that stays.
     """
 
     init: Callable[[Leaves], Any]
     step: Callable[[Any, Leaves, Leaves], tuple[Leaves, Any]]
-    push: Callable[[Any, Leaves, Leaves, Any, Leaves, Leaves], tuple[Leaves, Any]]
+    push: Callable[[Any, Pair, Any, Pair], tuple[Leaves, Any]]
 
 
 class DidNotRunError(Exception):
@@ -77,13 +79,13 @@ def black_box(
         return jax.jvp(of, (varying, given), (dstate, dgiven))[1]
 
     def pushed(
-        state: Any, g: Leaves, theta: Leaves, dstate: Any, dg: Leaves, dtheta: Leaves
+        state: Any, given: Pair, dstate: Any, dgiven: Pair
     ) -> tuple[Leaves, Any]:
         if dstate is None:
             dstate = [jnp.zeros_like(leaf) for leaf in _parted(state)[0]]
-        du, dstate = push(
-            state, (tree(g), tree(theta)), dstate, (tree(dg), tree(dtheta))
-        )
+        at, along = ((tree(g), tree(theta)) for g, theta in (given, dgiven))
+        with its_own_errors():
+            du, dstate = push(state, at, dstate, along)
         return _floats(du), dstate
 
     def stepped(state: Any, g: Leaves, theta: Leaves) -> tuple[Leaves, Any]:
@@ -107,11 +109,11 @@ def difference(one: Box, other: Box) -> Box:
         return minus(u, base), (new, new_base)
 
     def push(
-        states: Any, g: Leaves, theta: Leaves, dstates: Any, dg: Leaves, dtheta: Leaves
+        states: Any, given: Pair, dstates: Any, dgiven: Pair
     ) -> tuple[Leaves, Any]:
         dstates = (None, None) if dstates is None else dstates
-        du, new = one.push(states[0], g, theta, dstates[0], dg, dtheta)
-        dbase, new_base = other.push(states[1], g, theta, dstates[1], dg, dtheta)
+        du, new = one.push(states[0], given, dstates[0], dgiven)
+        dbase, new_base = other.push(states[1], given, dstates[1], dgiven)
         return minus(du, dbase), (new, new_base)
 
     return Box(lambda theta: (one.init(theta), other.init(theta)), step, push)

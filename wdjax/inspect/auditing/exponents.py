@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from wdjax.decay import convention as conventions
-from wdjax.inspect.audit.laboratory import Box, DidNotRunError
-from wdjax.inspect.audit.measure import STEPS, Shapes, rates
-from wdjax.inspect.audit.trial import Trial, drawn
+from wdjax.inspect.auditing.laboratory import Box, DidNotRunError
+from wdjax.inspect.auditing.measure import STEPS, Shapes, rates
+from wdjax.inspect.auditing.trial import Trial, drawn
 
 ETA = (1.0, 0.5, 0.25, 0.8, 0.4, 0.9, 0.3, 0.6)  # η_t, unlike any usual schedule's
 NAMED = {

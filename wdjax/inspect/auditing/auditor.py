@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,17 @@ import optax
 from jaxtyping import PyTree
 
 from wdjax import check
-from wdjax.inspect.audit.exponents import NAMED, Exponents, fitted
-from wdjax.inspect.audit.kinds import Kind
-from wdjax.inspect.audit.laboratory import (
+from wdjax.inspect.auditing.exponents import NAMED, Exponents, fitted
+from wdjax.inspect.auditing.kinds import Kind
+from wdjax.inspect.auditing.laboratory import (
     Box,
     DidNotRunError,
     black_box,
     its_own_errors,
 )
-from wdjax.inspect.audit.leaves import Examined, Precision, compare, examine
-from wdjax.inspect.audit.report import Audit, LeafAudit
-from wdjax.inspect.audit.side_effects import side_effects
+from wdjax.inspect.auditing.leaves import Examined, Family, Precision, compare, examine
+from wdjax.inspect.auditing.report import Audit, LeafAudit
+from wdjax.inspect.auditing.side_effects import side_effects
 
 Factory: TypeAlias = Callable[[Any, Any], optax.GradientTransformation]
 
@@ -70,8 +70,9 @@ def audit(
     check.positive("weight_decay", weight_decay)
     extra = dict(extra_args or {})
     if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
-        found = _guarded(lambda p, pr: _of_one(optimizer, p, extra, pr), params)
-        return _completed(found, optimizer, params, extra, None)
+        one = cast("optax.GradientTransformation", optimizer)
+        found = _guarded(lambda p, pr: _of_one(one, p, extra, pr), params)
+        return _completed(found, one, params, extra, None)
     if not callable(optimizer):
         raise ValueError(
             f"optimizer is a {type(optimizer).__name__}; it must be a gradient "
@@ -140,7 +141,7 @@ def _of_factory(
             optimizer = make(learning_rate, decay)
         return black_box(optimizer, params, extra)
 
-    compared = compare(lambda decay: box(alpha, decay), lam, shapes, precision)
+    compared = compare(Family(lambda decay: box(alpha, decay), lam, shapes, precision))
     leaf = _leading(compared.with_decay)
     fit = None
     if compared.with_decay[leaf].finding.rates is not None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from wdjax.inspect.audit.laboratory import Box, Leaves, minus, plus
-from wdjax.inspect.audit.response import Response
-from wdjax.inspect.audit.trial import Draws, Path, Trial, across, drawn
+from wdjax.inspect.auditing.laboratory import Box, Leaves, minus, plus
+from wdjax.inspect.auditing.response import Response
+from wdjax.inspect.auditing.trial import Draws, Path, Trial, across, drawn
 
 STEPS = 8
 FOLLOWED = (0, 1, 2, 4)  # the steps whose changes are followed into later updates

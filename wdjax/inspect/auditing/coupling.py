@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wdjax.inspect.audit.laboratory import Box, Leaves, minus, plus
-from wdjax.inspect.audit.measure import STEPS, Shapes
-from wdjax.inspect.audit.response import Coupling
-from wdjax.inspect.audit.trial import Draws, Path, Trial, drawn
+from wdjax.inspect.auditing.laboratory import Box, Leaves, minus
+from wdjax.inspect.auditing.measure import STEPS, Shapes
+from wdjax.inspect.auditing.response import Coupling
+from wdjax.inspect.auditing.trial import Draws, Path, Trial, drawn
 
 CHANGED = (0, 2)  # the steps at which weights and gradients are changed
 PENALTIES = np.logspace(-8, 3, 23)

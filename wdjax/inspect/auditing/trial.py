@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wdjax.inspect.audit.laboratory import Box, Leaves, minus, plus
-
+from wdjax.inspect.auditing.laboratory import Box, Leaves, minus, plus
 
 LARGE = 10_000  # entries of a leaf, from which on draws are shifts of one another
 
@@ -162,22 +161,21 @@ class Trial:
 
     def derivatives(self, step: int, dtheta: Leaves, dg: Leaves) -> list[Leaves]:
         """Derivatives of the updates from a step on, by forward differentiation."""
-        path, still, found = self.path, [0 * d for d in dtheta], []
-        dstate = None
-        for t in range(step, len(path)):
+        still, found, dstate = [0 * d for d in dtheta], [], None
+        for t in range(step, len(self.path)):
             along = (dg, dtheta) if t == step else (still, still)
-            du, dstate = self.box.push(
-                self.states[t], path.gradients[t], path.thetas[t], dstate, *along
-            )
+            du, dstate = self.box.push(self.states[t], self._given(t), dstate, along)
             found.append(du)
         return found
 
     def derivatives_now(self, step: int, dtheta: Leaves, dg: Leaves) -> Leaves:
         """The derivative of one update, the state held."""
-        path = self.path
-        return self.box.push(
-            self.states[step], path.gradients[step], path.thetas[step], None, dg, dtheta
-        )[0]
+        return self.box.push(self.states[step], self._given(step), None, (dg, dtheta))[
+            0
+        ]
+
+    def _given(self, step: int) -> tuple[Leaves, Leaves]:
+        return self.path.gradients[step], self.path.thetas[step]
 
     def _later(self, step: int, state: Any) -> list[Leaves]:
         updates = []

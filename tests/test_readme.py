@@ -1,5 +1,6 @@
 """What the README shows runs, and what it reports was measured."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from wdjax import plots, sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+EXAMPLES = re.findall(
+    r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", README, flags=re.DOTALL
+)
 
 
 def test_the_generated_parts_are_those_of_the_saved_results():
@@ -57,17 +60,40 @@ def test_the_figure_shows_the_saved_data(panels):
     assert (summary.OUTCOMES / "learning_rate_and_decay.png").stat().st_size > 1e5
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_every_example_runs(number):
-    """As a user would: in order, in float32, in a fresh process."""
-    code = "\n".join(["import wdjax", *EXAMPLES[: number + 1]])
+RUN_ALL = """
+import contextlib, io, json, sys, wdjax
+outputs, names = [], {"wdjax": wdjax}
+for number, code in enumerate(json.load(sys.stdin)):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, f"example {number}", "exec"), names)
+    outputs.append(printed.getvalue())
+json.dump(outputs, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """What each example prints: in order, as a user would, in float32, in a process."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", RUN_ALL],
+        input=json.dumps([code for code, _ in EXAMPLES]),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_example_runs_and_prints_what_stands_below_it(outputs):
+    shown = [
+        (text, output)
+        for (_, text), output in zip(EXAMPLES, outputs, strict=True)
+        if text
+    ]
+    assert len(shown) >= 3
+    for text, output in shown:
+        assert output == text
 
 
 def test_the_symbol_table_covers_the_arguments():

@@ -1,6 +1,7 @@
 """Instruments: what a weight decay means, and what an optimizer makes of it."""
 
 from wdjax.inspect.auditing import Audit, audit
+from wdjax.inspect.auditing.against import Comparison, against
 from wdjax.inspect.conversion import Converted, convert
 from wdjax.inspect.diagnosis import Diagnosis
 from wdjax.inspect.examination import doctor
@@ -12,10 +13,12 @@ __all__ = [
     "MEANINGS",
     "WITHOUT_CONVERSION",
     "Audit",
+    "Comparison",
     "Converted",
     "Diagnosis",
     "Finding",
     "Meaning",
+    "against",
     "audit",
     "convert",
     "doctor",

@@ -100,10 +100,8 @@ def _formula(fit: Exponents) -> str:
     name = f" ({fit.name})" if fit.name else ""
     a, b = (round(x, 2) + 0.0 for x in (fit.peak, fit.schedule))
     power = "" if abs(fit.decay - 1) < 0.02 else f"^{fit.decay:.2g}"
-    return (
-        f"δ_t = λ{power} · α^{a:g} · η_t^{b:g}{name}, "
-        f"off by at most {fit.residual:.1g} in log δ"
-    )
+    off = f", off by up to {fit.residual:.0%}" if fit.residual > 1e-3 else ""
+    return f"δ_t = λ{power} · α^{a:g} · η_t^{b:g}{name}{off}"
 
 
 def _table(per_leaf: Mapping[str, LeafAudit]) -> list[str]:

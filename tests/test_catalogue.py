@@ -22,7 +22,7 @@ SYMBOLS = {
     "w": {"kernel": jnp.full((2, 2), 0.5), "bias": jnp.full(2, 0.5)},
     "c": {"kernel": jnp.full((2, 2), 0.5), "bias": jnp.full(2, 0.5)},
 }
-NO_DECAYS = ("audit", "convert", "decay_rate", "doctor", "l2_penalty")
+NO_DECAYS = ("audit", "convert", "decay_rate", "doctor", "l2_penalty", "probe")
 CODES = [row.code for row in catalogue.ROWS]
 
 

@@ -45,7 +45,7 @@ from wdjax.decay import (
     with_stable_weight_decay,
     with_weight_decay,
 )
-from wdjax.inspect import audit, convert, doctor
+from wdjax.inspect import audit, convert, doctor, probe
 from wdjax.optimizers import (
     adafactor_l2,
     adafactorw,
@@ -134,6 +134,7 @@ __all__ = [
     "nadamw",
     "plots",
     "precision",
+    "probe",
     "pull",
     "radam_l2",
     "radamw",

@@ -7,6 +7,8 @@ from wdjax.inspect.diagnosis import Diagnosis
 from wdjax.inspect.examination import doctor
 from wdjax.inspect.findings import KINDS, Finding
 from wdjax.inspect.meanings import MEANINGS, WITHOUT_CONVERSION, Meaning, meaning
+from wdjax.inspect.probe import ProbeState, probe, readings
+from wdjax.inspect.reading import Reading
 
 __all__ = [
     "KINDS",
@@ -18,9 +20,13 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "Meaning",
+    "ProbeState",
+    "Reading",
     "against",
     "audit",
     "convert",
     "doctor",
     "meaning",
+    "probe",
+    "readings",
 ]

@@ -12,8 +12,9 @@ from jax.sharding import PartitionSpec as P
 
 import wdjax
 from tests.inspect.test_probe import same_bits
-from wdjax import sweep, theory
-from wdjax.inspect import ProbeState, probe, readings
+from tests.sweep import conftest
+from wdjax import sweep
+from wdjax.inspect import probe, readings
 from wdjax.testing import Problem, small_network
 from wdjax.theory import equilibrium
 
@@ -130,33 +131,44 @@ def test_members_at_different_steps_are_read_in_their_own():
     np.testing.assert_allclose(readings(state)["w.norm"], [np.nan, norm])
 
 
-def test_a_vmapped_probe_reads_only_when_it_is_due():
-    """A branch whose predicate is batched would be computed in every step."""
-    text = jax.jit(members).lower(jnp.array([0.01, 0.02])).as_text()
-    program = str(jax.make_jaxpr(members)(jnp.array([0.01, 0.02])))
-    assert "while" in text
-    assert "while[" in program
-    assert "pred[2] = reduce_or" not in program.split("cond_jaxpr")[1].split("body")[0]
+@pytest.mark.parametrize("count", [1, 2])
+def test_calls_are_made_only_in_steps_that_are_read(count):
+    """Under vmap too, where a batched predicate would have them made in every step."""
+    calls = []
+
+    def counted(updates, params):
+        jax.debug.callback(lambda _: calls.append(1), params["hidden"]["bias"])
+        return jax.tree.map(lambda u, p: -0.1 * u - 0.1 * p, updates, params)
+
+    def one(scale):
+        problem = PROBLEM._replace(params=jax.tree.map(scale.__mul__, PROBLEM.params))
+        return trained(probe(optax.stateless(counted), every=3), 7, problem)
+
+    jax.block_until_ready(jax.jit(jax.vmap(one))(jnp.ones(count)))
+    jax.effects_barrier()
+    # Seven updates; two readings, of a call each, and of one at 0 for all members.
+    assert len(calls) == 7 * count + 2 * (count + 1)
 
 
 def test_two_devices_read_their_own():
     mesh = jax.make_mesh((2,), ("cells",), axis_types=(AxisType.Auto,))
     rates = jnp.array([0.01, 0.02])
 
-    @jax.jit
-    @functools.partial(
-        jax.shard_map, mesh=mesh, in_specs=P("cells"), out_specs=P("cells")
-    )
-    def over_devices(rates):
-        path, state = jax.vmap(
-            lambda r: trained(probe(wdjax.adamw(r, 0.3), every=3), steps=7)
-        )(rates)
-        return path, readings(state)
+    def over_devices(wrap):
+        split = jax.shard_map(
+            jax.vmap(lambda rate: trained(wrap(wdjax.adamw(rate, 0.3)), steps=7)),
+            mesh=mesh,
+            in_specs=P("cells"),
+            out_specs=P("cells"),
+            check_vma=False,  # as in the engine
+        )
+        return jax.jit(split)(rates)
 
-    path, seen = over_devices(rates)
-    expected, state = members(rates)
-    assert same_bits(path, expected)
-    assert same_bits(seen, readings(state))
+    path, state = over_devices(functools.partial(probe, every=3))
+    assert same_bits((path, state.inner), over_devices(lambda optimizer: optimizer))
+    expected = readings(members(rates)[1])
+    for name, value in readings(state).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-8)
 
 
 def test_a_leaf_that_is_spread_over_devices_is_read_whole():
@@ -168,3 +180,65 @@ def test_a_leaf_that_is_spread_over_devices_is_read_whole():
     _, alone = jax.jit(probed.update)(params, probed.init(params), params)
     for name, value in readings(state).items():
         np.testing.assert_allclose(value, readings(alone)[name], rtol=1e-12)
+
+
+def test_a_probe_passes_where_varying_axes_are_checked():
+    """Inside shard_map a loop's carry must vary over the devices as it did before."""
+    mesh = jax.make_mesh((2,), ("cells",), axis_types=(AxisType.Auto,))
+    probed = probe(wdjax.adamw(0.1, 0.3), every=2)
+
+    def over_devices(w):
+        def body(carry, _):
+            params, state = carry
+            updates, state = probed.update(params, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        params = {"w": w}
+        (_, state), _ = jax.lax.scan(body, (params, probed.init(params)), length=4)
+        return readings(state)["w.decay_rate"][None]
+
+    split = jax.shard_map(
+        over_devices, mesh=mesh, in_specs=P("cells"), out_specs=P("cells")
+    )
+    np.testing.assert_allclose(jax.jit(split)(jnp.arange(1.0, 5.0)), 0.03, rtol=1e-12)
+
+
+def test_the_engine_draws_what_is_observed_and_trains_the_same(tmp_path):
+    """Curves, a folder with checkpoints, resuming, two layouts, one labelled result."""
+    data = sweep.arrays(conftest.random_dataset())
+    grid = sweep.grid(seed=[0, 1], learning_rate=[0.05, 0.1], decay=[0.0, 0.3])
+
+    def make(wrap, **options):
+        return sweep.make_train(
+            conftest.init,
+            conftest.apply,
+            lambda h: wrap(wdjax.adamw(h["learning_rate"], h["decay"])),
+            steps=12,
+            batch_size=6,
+            records=4,
+            **options,
+        )
+
+    predict = functools.partial(equilibrium.rotation_adamw, b1=0.9)
+    observed = make(
+        functools.partial(probe, every=3, predict=predict),
+        observe=lambda hypers, params, state: wdjax.inspect.readings(state),
+    )
+    for block in (1, 2):
+        layout = sweep.Layout(devices=2, block=block, chunk=4)
+        folder = {"folder": tmp_path / str(block), "every": 0.0}
+        found = sweep.run(observed, grid, data, layout=layout, **folder)
+        plain = sweep.run(make(lambda optimizer: optimizer), grid, data, layout=layout)
+        for name in plain:
+            np.testing.assert_array_equal(found[name], plain[name])
+        again = sweep.run(observed, grid, data, layout=layout, resume=True, **folder)
+        assert again.identical(found.assign_attrs(again.attrs))
+        delta = found.learning_rate * found.decay
+        rates = found["kernel.decay_rate"]
+        assert rates.dims == ("seed", "learning_rate", "decay", "record")
+        np.testing.assert_allclose(rates, delta.broadcast_like(rates), rtol=1e-12)
+        np.testing.assert_allclose(found["kernel.budget"][..., -1], 12 * rates[..., -1])
+        expected = np.sqrt(2 * rates * 0.1 / 1.9)
+        np.testing.assert_allclose(found["kernel.predicted_rotation"], expected)
+        sweep.save(found, tmp_path / f"{block}.nc")  # netCDF refuses a slash in a name
+        assert sweep.load(tmp_path / f"{block}.nc").equals(found)

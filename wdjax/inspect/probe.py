@@ -20,7 +20,7 @@ from wdjax.decay import where as where_
 from wdjax.decay.schedule import increment
 from wdjax.decay.where.leaves import leaves_of
 from wdjax.inspect import parts
-from wdjax.inspect.reading import Predict, Reading, reading, real_dtype, sums, unread
+from wdjax.inspect.reading import Predict, Reading, reading, sums, unread
 
 
 class ProbeState(NamedTuple):
@@ -100,14 +100,14 @@ def probe(
 
     def init(params: PyTree) -> Any:
         state = inner.init(params)
-        leaves = jax.tree.leaves(state)
+        leaves, thetas = jax.tree.leaves(state), jax.tree.leaves(params)
         momenta = parts.momenta(state) if split_momentum else []
         return ProbeState(
             inner=state,
             step=jnp.zeros((), jnp.int32),
             shares=tuple(jnp.zeros_like(leaves[k]) for k in momenta),
             readings={
-                name: unread(_dtype(params, members), predict)
+                name: unread([thetas[i] for i in members], predict)
                 for name, members in _members(groups, params).items()
             },
         )
@@ -125,16 +125,16 @@ def probe(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def readings(state: PyTree) -> dict[str, Float[Array, ""]]:
+def readings(state: PyTree) -> dict[str, Float[Array, "*members"]]:
     """The last readings in an optimizer's state, wherever the probe sits in it.
 
     Args:
         state: of an optimizer with a probe in it, or with several.
 
     Returns:
-        A scalar for each group and each field of :class:`Reading`, under the name
-        ``group.field``, with a dot for every slash of a path: ``hidden.kernel.norm``.
-        NaN where a number is not known.
+        A scalar (of each member, under ``vmap``) for each group and each field of
+        :class:`Reading`, under the name ``group.field``, with a dot for every slash of
+        a path: ``hidden.kernel.norm``. NaN where a number is not known.
 
     Raises:
         ValueError: there is no probe, or two probes have a group of one name.
@@ -209,7 +209,7 @@ def _apart(now: Bool[Array, ""], change: Any, given: tuple[Any, PyTree, PyTree])
 
     def once(carry: tuple[Any, Any]) -> tuple[Any, Any]:
         _, (old, params, before) = carry
-        passed = jax.lax.optimization_barrier((params, before))  # JAX would hoist them
+        passed = jax.tree.map(jax.lax.optimization_barrier, (params, before))  # stay
         return jnp.zeros_like(anywhere), (change(old, params, before), *passed)
 
     return jax.lax.while_loop(lambda carry: carry[0], once, (anywhere, given))[1]
@@ -279,7 +279,7 @@ def _readings(
     us, steps = parts.split(watch.optimizer, call, facts, shares)
     thetas = jax.tree.leaves(call.params)
     # Written out once, not again in each of the sums.
-    thetas, us, steps = jax.lax.optimization_barrier((thetas, us, steps))
+    thetas, us, steps = jax.tree.map(jax.lax.optimization_barrier, (thetas, us, steps))
     members = _members(watch.groups, call.params)
     read = {i for numbers in members.values() for i in numbers}
     of_leaf = {
@@ -316,11 +316,6 @@ def _members(groups: Mapping[str, Any] | None, params: PyTree) -> dict[str, list
         ]
         for name, rule in rules.items()
     }
-
-
-def _dtype(params: PyTree, members: list[int]) -> Any:
-    leaves = jax.tree.leaves(params)
-    return real_dtype([jnp.result_type(leaves[i]) for i in members])
 
 
 def _probes(state: PyTree) -> list[ProbeState]:

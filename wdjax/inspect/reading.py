@@ -15,6 +15,8 @@ Predict = Callable[[Array], Array]
 class Reading(NamedTuple):
     r"""One group of weights in one step :math:`u_t = d_t + s_t`, decay and step.
 
+    Scalars; under ``vmap``, of each member.
+
     Attributes:
         norm: :math:`\|\theta_t\|`, before the step.
         update_norm: :math:`\|u_t\|`.
@@ -29,15 +31,15 @@ class Reading(NamedTuple):
         predicted_rotation: in equilibrium, in radians; ``None`` if not asked for.
     """
 
-    norm: Float[Array, ""]
-    update_norm: Float[Array, ""]
-    decay_norm: Float[Array, ""]
-    step_norm: Float[Array, ""]
-    cosine: Float[Array, ""]
-    rotation: Float[Array, ""]
-    decay_rate: Float[Array, ""]
-    budget: Float[Array, ""]
-    predicted_rotation: Float[Array, ""] | None
+    norm: Float[Array, "*members"]
+    update_norm: Float[Array, "*members"]
+    decay_norm: Float[Array, "*members"]
+    step_norm: Float[Array, "*members"]
+    cosine: Float[Array, "*members"]
+    rotation: Float[Array, "*members"]
+    decay_rate: Float[Array, "*members"]
+    budget: Float[Array, "*members"]
+    predicted_rotation: Float[Array, "*members"] | None
 
 
 class Sums(NamedTuple):
@@ -55,9 +57,16 @@ class Sums(NamedTuple):
     theta_decay: Array
 
 
-def unread(dtype: Any, predict: Predict | None) -> Reading:
-    """Before the first reading: nothing is known, and nothing has decayed."""
-    unknown, zero = jnp.full((), jnp.nan, dtype), jnp.zeros((), dtype)
+def unread(thetas: Sequence[Any], predict: Predict | None) -> Reading:
+    """Before the first reading: nothing is known, and nothing has decayed.
+
+    Args:
+        thetas: the weights of a group, of which the numbers take where they live.
+        predict: see :func:`reading`.
+    """
+    first, dtype = thetas[0], real_dtype([jnp.result_type(theta) for theta in thetas])
+    zero = jnp.full_like(first, 0, dtype, shape=())
+    unknown = jnp.full_like(first, jnp.nan, dtype, shape=())
     prediction = None if predict is None else unknown
     return Reading(*[unknown] * 7, budget=zero, predicted_rotation=prediction)
 

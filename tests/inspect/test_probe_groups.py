@@ -87,7 +87,7 @@ def test_accumulated_steps_decay_once(inside):
 
 
 def test_the_momentum_of_accumulated_steps_is_split():
-    """Two mini-steps of one gradient at one point are one step, to float32: their sum."""
+    """Two mini-steps of one gradient at one point are one step, in float32."""
     inner = wdjax.adam_l2(ALPHA, LAM)
     around = optax.MultiSteps(inner, 2).gradient_transformation()
     optimizer, once = (probe(o, every=1, split_momentum=True) for o in (around, inner))

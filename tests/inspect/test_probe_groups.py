@@ -252,3 +252,47 @@ def test_equilibrium_rotations_are_those_of_random_walks():
         # First order in δ/(1 − β): δ = 0.005 here; and 400 dimensions.
         ratio = np.sqrt(np.mean(rotation**2)) / predicted[-1]
         assert ratio == pytest.approx(1, abs=0.05)
+
+
+REMEMBERED = {
+    "start": lambda: wdjax.decay_weights(LAM, target=wdjax.target.initial),
+    "average": lambda: wdjax.decay_weights(LAM, target=wdjax.target.average(0.9)),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_remembered_weights_are_no_share_of_a_momentum(name):
+    """Whatever is asked for: what is kept of them is not linear in the gradients."""
+    optimizer = optax.chain(optax.adam(ALPHA), REMEMBERED[name]())
+    for row in walk(probe(optimizer, every=1, split_momentum=True)):
+        assert np.isnan(row["kernel.decay_rate"])
+        assert np.isfinite(row["kernel.rotation"])
+
+
+def test_a_probe_inside_knows_what_one_outside_does_not():
+    """The master copy is the state's, and decays as wide weights do."""
+    wrap = wdjax.precision.with_master_weights
+    params = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), thetas(0))
+    rates = []
+    for optimizer in (probe(wrap(adamw()), every=1), wrap(probe(adamw(), every=1))):
+        _, state = optimizer.update(params, optimizer.init(params), params)
+        rates.append(readings(state)["kernel.decay_rate"])
+    assert np.isnan(rates[0])
+    assert rates[1] == pytest.approx(ALPHA * LAM, rel=1e-5)  # float32
+
+
+def test_a_share_is_kept_up_in_steps_that_are_not_read():
+    optimizer = wdjax.adam_l2(ALPHA, LAM)
+    often, seldom = (
+        walk(probe(optimizer, every=every, split_momentum=True), steps=6)[-1]
+        for every in (1, 3)
+    )
+    for name, value in often.items():
+        if not name.endswith("budget"):
+            assert seldom[name] == value
+
+
+def test_skipping_what_is_not_finite_hides_no_decay():
+    optimizer = optax.apply_if_finite(optax.adamw(ALPHA, weight_decay=LAM), 3)
+    rows = walk(probe(optimizer, every=1))
+    assert rows[-1]["kernel.budget"] == pytest.approx(4 * ALPHA * LAM, rel=1e-12)

@@ -210,8 +210,8 @@ def test_the_engine_draws_what_is_observed_and_trains_the_same(tmp_path):
 
     def make(wrap, **options):
         return sweep.make_train(
-            conftest.init,
-            conftest.apply,
+            lambda key: {"layer": conftest.init(key)},
+            lambda params, images: conftest.apply(params["layer"], images),
             lambda h: wrap(wdjax.adamw(h["learning_rate"], h["decay"])),
             steps=12,
             batch_size=6,
@@ -234,11 +234,13 @@ def test_the_engine_draws_what_is_observed_and_trains_the_same(tmp_path):
         again = sweep.run(observed, grid, data, layout=layout, resume=True, **folder)
         assert again.identical(found.assign_attrs(again.attrs))
         delta = found.learning_rate * found.decay
-        rates = found["kernel.decay_rate"]
+        rates = found["layer.kernel.decay_rate"]
         assert rates.dims == ("seed", "learning_rate", "decay", "record")
         np.testing.assert_allclose(rates, delta.broadcast_like(rates), rtol=1e-12)
-        np.testing.assert_allclose(found["kernel.budget"][..., -1], 12 * rates[..., -1])
+        np.testing.assert_allclose(
+            found["layer.kernel.budget"][..., -1], 12 * rates[..., -1]
+        )
         expected = np.sqrt(2 * rates * 0.1 / 1.9)
-        np.testing.assert_allclose(found["kernel.predicted_rotation"], expected)
+        np.testing.assert_allclose(found["layer.kernel.predicted_rotation"], expected)
         sweep.save(found, tmp_path / f"{block}.nc")  # netCDF refuses a slash in a name
         assert sweep.load(tmp_path / f"{block}.nc").equals(found)

@@ -28,7 +28,7 @@ class Sources(NamedTuple):
 _NOTHING = Sources(frozenset(), frozenset())
 
 # Whether numbers are finite is not counted: it tells nothing until the run is lost.
-_IGNORED = frozenset({"is_finite", "stop_gradient", "zeros_like"})
+_IGNORED = frozenset({"is_finite"})
 _ENTRY_BY_ENTRY = frozenset(
     """
     abs acos acosh add add_any and asin asinh atan atan2 atanh

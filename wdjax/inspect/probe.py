@@ -8,7 +8,7 @@ differentiated in reverse: its loop has no fixed length.)
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -182,8 +182,7 @@ def _observed(
 
     def read(old: dict[str, Reading], params: PyTree, before: PyTree) -> Any:
         seen = parts.Call(gradient, before, params, call.extra)
-        new = _readings(watch, seen, facts, shares, old)
-        return jax.tree.map(lambda a, b: jnp.where(due, a, b), new, old)
+        return _readings(watch, seen, facts, shares, old)
 
     def share(old: dict[int, Array], params: PyTree, before: PyTree) -> Any:
         seen = parts.Call(gradient, before, params, call.extra)
@@ -200,19 +199,18 @@ def _apart(now: Bool[Array, ""], change: Any, given: tuple[Any, PyTree, PyTree])
 
     A loop of one round or none: its body is a program of its own, so that nothing in it
     is fused with the training. What the training goes on with comes out of the loop, or
-    XLA would copy it, in every step, to have it both read and overwritten. Under
-    ``vmap`` the round is taken where any member says now.
+    XLA would copy it, in every step, to have it both read and overwritten. A branch
+    would be none under ``vmap``; of a loop the round is left out if no member says now.
     """
-    anywhere = cast(Array, _any(now))
-    if check.is_concrete(anywhere):  # a loop in Python
-        return (change(*given), *given[1:]) if anywhere else given
+    if check.is_concrete(now):  # a loop in Python
+        return (change(*given), *given[1:]) if now else given
 
     def once(carry: tuple[Any, Any]) -> tuple[Any, Any]:
         _, (old, params, before) = carry
         passed = jax.tree.map(jax.lax.optimization_barrier, (params, before))  # stay
-        return jnp.zeros_like(anywhere), (change(old, params, before), *passed)
+        return jnp.zeros_like(now), (change(old, params, before), *passed)
 
-    return jax.lax.while_loop(lambda carry: carry[0], once, (anywhere, given))[1]
+    return jax.lax.while_loop(lambda carry: carry[0], once, (now, given))[1]
 
 
 def _another_look(gradient: PyTree) -> PyTree:
@@ -224,18 +222,6 @@ def _another_look(gradient: PyTree) -> PyTree:
     """
     one = jax.lax.optimization_barrier(jnp.ones((), jnp.float32))
     return jax.tree.map(lambda g: g * one.astype(jnp.result_type(g)), gradient)
-
-
-@jax.custom_batching.custom_vmap
-def _any(due: Bool[Array, ""]) -> Bool[Array, ""]:
-    """Whether any member of a ``vmap`` says yes: the same for all of them."""
-    return due
-
-
-@_any.def_vmap
-def _any_of_batch(size: int, batched: Any, due: Array) -> tuple[Array, bool]:
-    del size, batched
-    return jnp.any(due, axis=0), False
 
 
 def _facts(watch: _Watch, call: parts.Call) -> parts.Facts:

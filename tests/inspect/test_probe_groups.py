@@ -12,7 +12,7 @@ import wdjax
 from tests.inspect.paths import ALPHA, LAM, gradients, thetas
 from tests.inspect.test_probe import walk
 from wdjax.inspect import probe, readings
-from wdjax.theory import equilibrium
+from wdjax.theory import stationary
 
 
 def adamw(**options):
@@ -168,7 +168,7 @@ def test_a_partition_holds_probes_of_its_own():
 
 
 def test_the_prediction_is_made_of_the_realised_rate():
-    rotation = equilibrium.rotation_sgdm(0.1, 0.02, 0.9)
+    rotation = stationary.rotation_sgdm(0.1, 0.02, 0.9)
     probed = probe(adamw(), every=1, predict=lambda delta: delta * 0 + rotation)
     assert walk(probed)[0]["bias.predicted_rotation"] == pytest.approx(float(rotation))
     assert "bias.predicted_rotation" not in walk(probe(adamw(), every=1))[0]
@@ -242,10 +242,10 @@ def test_equilibrium_rotations_are_those_of_random_walks():
         return [x[steps // 2 :] for x in jax.lax.scan(step, start, keys)[1]]
 
     for optimizer, predict in (
-        (wdjax.adamw(rate, decay), lambda d: equilibrium.rotation_adamw(d, 0.9)),
+        (wdjax.adamw(rate, decay), lambda d: stationary.rotation_adamw(d, 0.9)),
         (
             wdjax.sgd_l2(rate, decay, momentum=0.9),
-            lambda d: equilibrium.rotation_sgdm(rate, decay, 0.9) + 0 * d,
+            lambda d: stationary.rotation_sgdm(rate, decay, 0.9) + 0 * d,
         ),
     ):
         rotation, predicted = jax.jit(lambda o=optimizer, p=predict: walked(o, p))()

@@ -16,7 +16,7 @@ from tests.sweep import conftest
 from wdjax import sweep
 from wdjax.inspect import probe, readings
 from wdjax.testing import Problem, small_network
-from wdjax.theory import equilibrium
+from wdjax.theory import stationary
 
 PROBLEM = small_network()
 
@@ -219,7 +219,7 @@ def test_the_engine_draws_what_is_observed_and_trains_the_same(tmp_path):
             **options,
         )
 
-    predict = functools.partial(equilibrium.rotation_adamw, b1=0.9)
+    predict = functools.partial(stationary.rotation_adamw, b1=0.9)
     observed = make(
         functools.partial(probe, every=3, predict=predict),
         observe=lambda hypers, params, state: wdjax.inspect.readings(state),
@@ -240,7 +240,9 @@ def test_the_engine_draws_what_is_observed_and_trains_the_same(tmp_path):
         np.testing.assert_allclose(
             found["layer.kernel.budget"][..., -1], 12 * rates[..., -1]
         )
-        expected = np.sqrt(2 * rates * 0.1 / 1.9)
-        np.testing.assert_allclose(found["layer.kernel.predicted_rotation"], expected)
+        rho = 1 - rates
+        expected = np.arccos((rho + 0.9) / (1 + 0.9 * rho))
+        predicted = found["layer.kernel.predicted_rotation"]
+        np.testing.assert_allclose(predicted, expected, rtol=1e-6, atol=1e-7)
         sweep.save(found, tmp_path / f"{block}.nc")  # netCDF refuses a slash in a name
         assert sweep.load(tmp_path / f"{block}.nc").equals(found)

@@ -83,7 +83,7 @@ def probe(
         split_momentum: also split updates that hold a trace of earlier weights. Memory:
             as much again as the momenta, and an update more in every step.
         predict: :math:`\delta_t` to the angle per step in equilibrium, in radians, such
-            as ``functools.partial(wdjax.theory.equilibrium.rotation_adamw, b1=0.9)``.
+            as ``functools.partial(wdjax.theory.stationary.rotation_adamw, b1=0.9)``.
 
     Returns:
         An optimizer whose updates are those of the one given, bit for bit, and whose

@@ -54,9 +54,10 @@ def flips(box: Box, shapes: Shapes) -> list[float]:
     """
     theta = drawn(shapes, 1, seed=7).thetas[0]
 
-    def outward(l2: float) -> list[float]:
-        g = [-l2 * a for a in theta]
-        path = Path(theta, [theta] * 3, [g] * 3)
+    def outward(l2: float, size: float = 1.0) -> list[float]:
+        weights = [size * a for a in theta]
+        g = [-l2 * a for a in weights]
+        path = Path(theta, [weights] * 3, [g] * 3)
         u = Trial(box, path).updates[-1]
         return [float(np.vdot(a, b)) for a, b in zip(u, theta, strict=True)]
 
@@ -67,9 +68,7 @@ def flips(box: Box, shapes: Shapes) -> list[float]:
     return [_turn(outward, outs, i) for i in range(len(shapes))]
 
 
-def _turn(
-    outward: Callable[[float], list[float]], outs: np.ndarray, leaf: int
-) -> float:
+def _turn(outward: Callable[..., list[float]], outs: np.ndarray, leaf: int) -> float:
     """Where a leaf turns round from full speed to full speed; 0 if it never does."""
     signs = np.sign(outs[:, leaf])
     turns = np.flatnonzero((signs[:-1] < 0) & (signs[1:] > 0))
@@ -82,7 +81,8 @@ def _turn(
     l2 = float(np.sqrt(low * high))
     before, after, far = (outward(k * l2)[leaf] for k in (0.99, 1.01, 10.0))
     same = abs(before + after) < 1e-3 * after and abs(after - far) < 1e-3 * after
-    return l2 if same else 0.0
+    twice = [outward(k * l2, 2.0)[leaf] for k in (0.99, 1.01)]
+    return l2 if same and twice[0] < 0 < twice[1] else 0.0
 
 
 def _fits(trial: Trial, step: int) -> list[Coupling]:

@@ -20,6 +20,14 @@ Kind: TypeAlias = Literal[
     "unknown",
 ]
 FROZEN = "no gradient moves these weights, but they decay"
+AWAY = "weights of 0 without a gradient move: it pulls towards another point"
+SCALED = "the response is scaled by a number that depends on the weights"
+UNKNOWN_MEMORY = "its state holds the weights, in no way that is known here"
+OWN_RATE = "entry by entry it responds, in no one proportion to the weights"
+UNFOLLOWED = (
+    "of the updates that were measured none follows the first that depends on the "
+    "weights: whether it is remembered cannot be told"
+)
 
 
 @dataclass(frozen=True)
@@ -92,17 +100,19 @@ def decide(e: Evidence) -> Finding:
         return Finding("unknown", ("the updates are not finite",))
     if e.still:
         return _by_sign(e) or Finding(
-            "none", ("no change of the weights changes any update",)
+            "none",
+            (f"no change of the weights changes any of {len(r.rates)} updates",),
         )
     if r.norm_spread < max(1e-6, e.tolerance):
         return Finding("norm", ("‖θ + u‖ stays the same whatever ‖θ‖ is",))
-    in_front = _in_front(e)
-    if in_front is not None:
-        return in_front
-    if not e.on_line:
-        by_sign = _by_sign(e)
-        if by_sign is not None:
-            return by_sign
+    by_sign = None if e.on_line else _by_sign(e)
+    return _in_front(e) or by_sign or _behind(e)
+
+
+def _behind(e: Evidence) -> Finding:
+    """What does not act as a gradient would."""
+    if not e.response.followed:
+        return Finding("unknown", (UNFOLLOWED,))
     return _forgetful(e) if e.forgets else _remembering(e)
 
 
@@ -113,6 +123,9 @@ def _in_front(e: Evidence) -> Finding | None:
     if not fits or not c.l2 > e.tolerance**2:
         return None
     seen = f"a change v of θ is a change {c.l2:.3g}·v of the gradient, in every update"
+    elsewhere = _elsewhere(e)
+    if elsewhere is not None:
+        return Finding("target", (seen, elsewhere), None, c.l2)
     if e.forgets and e.on_line and e.steady:
         same = "plain gradient descent: an L2 penalty and weight decay are the same"
         kind = _signed(r.rates)
@@ -124,9 +137,18 @@ def _in_front(e: Evidence) -> Finding | None:
     )
     reasons = [seen, where]
     if not e.small(c.besides):
-        towards = "" if e.small(r.of_start) else ", towards the start"
-        reasons.append(f"and a pull of {c.besides:.3g} besides{towards}")
+        reasons.append(f"and a pull of {c.besides:.3g} besides")
+    if not e.small(r.of_start):
+        reasons.append("some of it towards the start")
     return Finding("coupled", tuple(reasons), None, c.l2)
+
+
+def _elsewhere(e: Evidence) -> str | None:
+    """That a pull is towards another point than 0."""
+    r = e.response
+    if e.small(r.of_all) and not e.small(r.of_start):
+        return "weights and those of the start, moved alike, change no update"
+    return AWAY if r.at_zero > r.noise else None
 
 
 def _by_sign(e: Evidence) -> Finding | None:
@@ -160,9 +182,17 @@ def _forgetful(e: Evidence) -> Finding:
         return Finding(
             "target", ("it draws entries to their mean: moved alike, none responds",)
         )
-    return Finding(
-        "trust", ("the response is scaled by a number that depends on the weights",)
-    )
+    return _scaled(e)
+
+
+def _scaled(e: Evidence) -> Finding:
+    """A response in a proportion that is not always the same."""
+    r = e.response
+    if not e.small(r.crosstalk):
+        return Finding("trust", (SCALED,))
+    if e.on_line and e.small(r.curved, r.of_step):
+        return _following_gradients(r)
+    return Finding("unknown", (OWN_RATE,))
 
 
 def _fraction(e: Evidence) -> Finding:
@@ -174,8 +204,12 @@ def _fraction(e: Evidence) -> Finding:
             "trust", ("the step follows the norm of the weights",), step=True
         )
     if r.at_zero > r.noise:
-        pull = ("weights of 0 without a gradient move: it pulls towards another point",)
-        return Finding("target", pull, r.rates, step=step)
+        return Finding("target", (AWAY,), r.rates, step=step)
+    if min(r.rates.max(), -r.rates.min()) > 1e-3 * np.abs(r.rates).max():
+        return Finding(
+            "unknown",
+            ("it takes of the weights in some steps, and adds to them in others",),
+        )
     reasons = ["u = −δ_t θ + s, and s does not follow the decay"]
     if _signed(r.rates) == "growing":
         reasons.append("δ is negative: the weights grow, the sign is wrong")
@@ -184,6 +218,21 @@ def _fraction(e: Evidence) -> Finding:
     if r.of_gradient <= r.noise:
         reasons.append(FROZEN)
     return Finding(_signed(r.rates), tuple(reasons), r.rates, step=step)
+
+
+def _following_gradients(r: Response) -> Finding:
+    """A fraction of θ that is another where the gradients are."""
+    here, there = (
+        float(rates[np.argmax(np.abs(rates))]) for rates in (r.rates, r.rates_elsewhere)
+    )
+    return Finding(
+        _signed(r.rates),
+        (
+            "u = −δ_t θ + s, and s does not follow the decay",
+            f"δ_t follows the gradients: {here:.3g}, {there:.3g} at a 100th of them",
+        ),
+        r.rates,
+    )
 
 
 def _constant(r: Response) -> Finding:
@@ -198,19 +247,13 @@ def _remembering(e: Evidence) -> Finding:
     """Kinds whose state holds something of the weights."""
     r = e.response
     if e.on_line and e.steady:
-        found = _linear_memory(e)
-        if found is not None:
-            return found
-    elif e.small(r.of_all, r.crosstalk) and r.off_line < 0.1 * r.rates.min():
+        return _linear_memory(e) or Finding("unknown", (UNKNOWN_MEMORY,))
+    if e.small(r.of_all, r.crosstalk) and r.off_line < 0.1 * r.rates.min():
         return Finding("target", ("it pulls towards remembered weights",))
-    elif e.on_line or e.small(r.of_length):
-        return Finding(
-            "trust", ("the response is scaled by a number that depends on the weights",)
-        )
-    return Finding(
-        "unknown",
-        ("its state holds the weights, in no way that is known here",),
-    )
+    scaled = e.on_line or e.small(r.of_length)
+    if scaled and not e.small(r.crosstalk):
+        return Finding("trust", (SCALED,))
+    return Finding("unknown", (UNKNOWN_MEMORY,))
 
 
 def _linear_memory(e: Evidence) -> Finding | None:

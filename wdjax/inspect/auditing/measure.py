@@ -11,7 +11,7 @@ from wdjax.inspect.auditing.response import Response
 from wdjax.inspect.auditing.trial import Draws, Path, Trial, across, drawn
 
 STEPS = 8
-FOLLOWED = (0, 1, 2, 4)  # the steps whose changes are followed into later updates
+FOLLOWED = range(STEPS - 1)  # the steps whose changes are followed into later updates
 ENTRIES = (0, 1, 2, 3)  # the steps in which single entries are changed
 Shapes = Sequence[tuple[int, ...]]
 Numbers = list[dict[str, Any]]
@@ -48,6 +48,7 @@ def measure(box: Box, shapes: Shapes, epsilon: float) -> list[Response]:
                 rates_elsewhere=there[i]["rates"],
                 noise=100 * epsilon * (size + float(np.max(np.abs(numbers["rates"])))),
                 finite=all(bool(np.isfinite(u).all()) for u in updates),
+                followed=_followed(updates, numbers["rates"]),
             )
         )
     return found
@@ -58,10 +59,10 @@ def _now(trial: Trial) -> Numbers:
     rates, off, curved = [], [], []
     for t in range(len(trial.path)):
         v = directions(trial, t)
-        K, K3 = (_odd(trial, t, v, size) for size in (1.0, 3.0))
+        K, *others = (_odd(trial, t, v, size) for size in (1.0, 3.0, 0.1))
         rates.append(_along(K, v))
         off.append(_off_line(K, v))
-        curved.append(_ratios(minus(K3, K), v))
+        curved += [_ratios(minus(other, K), v) for other in others]
     return [
         {
             "rates": np.array([r[i] for r in rates]),
@@ -235,7 +236,7 @@ def _normal(like: Leaves, seed: int) -> Leaves:
 
 
 def _every_second(shape: tuple[int, ...], parity: int) -> np.ndarray:
-    return (np.arange(int(np.prod(shape))) % 2 == parity).reshape(shape).astype(float)
+    return (np.indices(shape).sum(axis=0) % 2 == parity).astype(float)
 
 
 def _along(K: Leaves, v: Leaves) -> list[float]:
@@ -265,17 +266,33 @@ def _spread(norms: list[Any]) -> float:
 
 
 def _steady(updates: list[np.ndarray]) -> float:
-    """The size of an update that is the same in every step, else 0."""
-    first = updates[0]
-    size = float(np.max(np.abs(first)))
-    same = all(float(np.max(np.abs(u - first))) <= 1e-3 * size for u in updates)
-    return size if same else 0.0
+    """The size of updates that all point the same way, else 0: noise does not."""
+    largest = max(updates, key=lambda u: float(np.max(np.abs(u))))
+    sizes = np.array([np.vdot(u, largest) for u in updates])
+    energy = float(np.vdot(largest, largest))
+    if not (energy > 0 and (sizes >= 0).all()):
+        return 0.0
+    off = [u - k / energy * largest for u, k in zip(updates, sizes, strict=True)]
+    size = float(np.max(np.abs(largest)))
+    steps = np.diff(sizes) / energy
+    ordered = (steps >= -1e-3).all() or (steps <= 1e-3).all()  # of a single entry
+    same = all(float(np.max(np.abs(d))) <= 1e-3 * size for d in off)
+    return size if same and (largest.size > 1 or ordered) else 0.0
+
+
+def _followed(updates: list[np.ndarray], rates: np.ndarray) -> bool:
+    """Whether any update after the first that responds is not 0."""
+    on = np.flatnonzero(np.abs(rates) > 1e-6 * np.abs(rates).max())
+    return not len(on) or any(bool(np.any(u)) for u in updates[on[0] + 1 :])
 
 
 def _constant(ten: np.ndarray, hundred: np.ndarray) -> float:
-    size = float(np.linalg.norm(hundred))
-    same = float(np.linalg.norm(hundred - ten)) <= 1e-3 * size
-    return float(np.mean(np.abs(hundred))) if same else 0.0
+    """The pull on large weights, if 9 in 10 of those pulled do not feel their size."""
+    size = np.abs(hundred)
+    pulled = size > 1e-3 * size.max()
+    same = np.abs(hundred - ten) <= 1e-3 * size
+    mostly = pulled.any() and _mean(same[pulled]) > 0.9
+    return float(np.median(size[pulled])) if mostly else 0.0
 
 
 def _mean(which: np.ndarray) -> float:

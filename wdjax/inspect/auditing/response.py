@@ -18,7 +18,7 @@ class Response:
         rates: δ_t of each step: −⟨K_tt, v⟩/‖v‖², v at right angles to θ, g and u.
         rates_elsewhere: the same where gradients are 1/100 and weights twice as large.
         off_line: the part of K_tt that is not along v.
-        curved: how much K_tt changes for a change three times as large.
+        curved: how much K_tt differs for a change three times, or a tenth, as large.
         kept: the largest K_st of t > s.
         kept_rates: −⟨K_st, v⟩/‖v‖² of t > s, the least and the largest.
         kept_off_line: the part of those that is not along v.
@@ -35,9 +35,11 @@ class Response:
         snapped: the fraction of weights near 0 that become exactly 0.
         norm_spread: the deviation of ‖θ + u‖ over steps of large weights, over its
             mean.
-        at_zero: the update of zero weights for zero gradients, if it stays the same.
+        at_zero: the update of zero weights for zero gradients, if it keeps its
+            direction.
         noise: what rounding alone may make of a response.
         finite: whether all updates are.
+        followed: whether, after one that responds, any update is not 0.
     """
 
     rates: np.ndarray
@@ -62,6 +64,7 @@ class Response:
     at_zero: float
     noise: float
     finite: bool
+    followed: bool
 
     @property
     def largest(self) -> float:

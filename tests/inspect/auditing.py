@@ -21,7 +21,6 @@ UNKNOWN = {
     "optax.contrib.dpsgd": "its gradients are of another shape than its weights",
     "optax.contrib.mechanize": "θ is in its state and in the learned scale",
     "optax.contrib.prodigy": "θ is in the learned scale, and through ε entry by entry",
-    "chain(add_decayed_weights, lbfgs)": "as lbfgs",
     "lookahead(adamw)": "its params are pairs of trees",
     "sam(adamw) in opaque mode": "it needs a gradient function",
     "mechanize(adamw)": "as mechanize",
@@ -29,6 +28,8 @@ UNKNOWN = {
 }
 # Of one optimizer alone, without its factory, these look like something else.
 ALONE = {
+    "chain(add_decayed_weights, lbfgs)": "unknown",
+    "optax.contrib.cocob": "unknown",
     "optax.contrib.dowg": "unknown",
     "optax.contrib.schedule_free_adamw": "target",  # and it says that it may decay
     "schedule_free(adamw)": "target",

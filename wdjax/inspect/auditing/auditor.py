@@ -62,8 +62,8 @@ def audit(
         ``unknown`` with the reason where it cannot be told.
 
     Raises:
-        ValueError: ``optimizer`` is neither, a rate is not positive, or a leaf is not
-            of a real floating-point type.
+        ValueError: ``optimizer`` is neither, a rate is not positive, a leaf is not of
+            a real floating-point type, or none has entries.
     """
     params = _parameters(params)
     check.positive("learning_rate", learning_rate)
@@ -109,7 +109,11 @@ def _completed(
 def _parameters(params: PyTree) -> PyTree:
     if params is None:
         return {"kernel": jnp.ones((6, 4)), "bias": jnp.ones(4)}
-    for path, leaf in zip(leaf_paths(params), jax.tree.leaves(params), strict=True):
+    params = jax.tree.map(jnp.asarray, params)
+    leaves = [leaf for leaf in jax.tree.leaves(params) if leaf.size]
+    if not leaves:
+        raise ValueError("params has no leaf with entries: nothing can be measured.")
+    for path, leaf in zip(leaf_paths(params), leaves, strict=True):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise ValueError(
                 f"params has the leaf {path!r} of type {jnp.result_type(leaf)}; an "
@@ -144,9 +148,10 @@ def _of_factory(
     compared = compare(Family(lambda decay: box(alpha, decay), lam, shapes, precision))
     leaf = _leading(compared.with_decay)
     fit = None
+    without = compared.without[leaf].finding.kind
     if compared.with_decay[leaf].finding.rates is not None:
-        fit = fitted(box, alpha, lam, leaf, shapes)
-    return _audit(params, compared.with_decay, compared.without[leaf].finding.kind, fit)
+        fit = fitted(box, alpha, lam, leaf, shapes, alone=without == "none")
+    return _audit(params, compared.with_decay, without, fit)
 
 
 def _audit(
@@ -198,13 +203,17 @@ def _number(value: Any) -> float:
 
 
 def _shapes(params: PyTree) -> list[tuple[int, ...]]:
-    return [leaf.shape for leaf in jax.tree.leaves(params)]
+    return [leaf.shape for leaf in jax.tree.leaves(params) if leaf.size]
 
 
 def leaf_paths(params: PyTree) -> list[str]:
-    """The path of each leaf, as ``dense/kernel``."""
+    """The path of each leaf that has entries, as ``dense/kernel``."""
     named, _ = jax.tree_util.tree_flatten_with_path(params)
-    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in named]
+    return [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, leaf in named
+        if jnp.size(leaf)
+    ]
 
 
 def _equivalents(delta: float, learning_rate: float) -> dict[str, float]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wdjax.decay import convention as conventions
-from wdjax.inspect.auditing.laboratory import Box, DidNotRunError
+from wdjax.inspect.auditing.laboratory import Box, DidNotRunError, difference
 from wdjax.inspect.auditing.measure import STEPS, Shapes, rates
 from wdjax.inspect.auditing.trial import Trial, drawn
 
@@ -30,6 +30,7 @@ class Exponents(NamedTuple):
         schedule: b, or NaN if not known.
         decay: the exponent of λ: 1 where δ is proportional to it.
         residual: the largest deviation of log δ from the fit.
+        factor: what multiplies λα^a, in the step of the largest δ_t.
         name: of the convention, where it is one of ours.
     """
 
@@ -37,6 +38,7 @@ class Exponents(NamedTuple):
     schedule: float
     decay: float
     residual: float
+    factor: float
     name: str
 
 
@@ -46,6 +48,8 @@ def fitted(
     decay: float,
     leaf: int,
     shapes: Shapes,
+    *,
+    alone: bool,
 ) -> Exponents:
     """Vary λ, α and the schedule of a factory, and fit the exponents of δ_t.
 
@@ -55,15 +59,23 @@ def fitted(
         decay: λ.
         leaf: one that decays.
         shapes: of all leaves.
+        alone: whether without decay nothing responds to the weights.
     """
+    path = drawn(shapes, STEPS, seed=1)
 
     def of(alpha: Any, lam: float) -> np.ndarray:
-        return rates(Trial(make(alpha, lam), drawn(shapes, STEPS, seed=1)))[leaf]
+        box = make(alpha, lam)
+        whole = rates(Trial(box, path))[leaf]
+        if alone:
+            return whole
+        beyond = rates(Trial(difference(box, make(alpha, 0.0)), path))[leaf]
+        return beyond if np.any(beyond) else whole
 
     base = of(learning_rate, decay)
     on = np.flatnonzero(np.abs(base) > 1e-6 * np.abs(base).max())
     by_lam, lam_off = _slope(of(learning_rate, 2 * decay), base, on, math.log(2))
     a, a_off = _slope(of(2 * learning_rate, decay), base, on, math.log(2))
+    factor = float(np.abs(base).max()) / (decay**by_lam * learning_rate**a)
     eta = jnp.asarray(ETA)
 
     def schedule(t: Any) -> Any:
@@ -72,13 +84,14 @@ def fitted(
     try:
         scheduled = of(schedule, decay)
     except DidNotRunError:  # a factory need not take schedules
-        return _named(Exponents(a, math.nan, by_lam, max(lam_off, a_off), ""))
+        off = max(lam_off, a_off)
+        return _named(Exponents(a, math.nan, by_lam, off, factor, ""))
     b, b_off = min(
         (_regression(scheduled, base, on, eta_t) for eta_t in _multipliers(on)),
         key=lambda fit: fit[1],
     )
     off = max(lam_off, a_off, b_off)
-    return _named(Exponents(a, b, by_lam, off, ""))
+    return _named(Exponents(a, b, by_lam, off, factor, ""))
 
 
 def _multipliers(on: np.ndarray) -> list[np.ndarray]:
@@ -102,8 +115,10 @@ def _regression(
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(np.abs(changed[on] / base[on]))
     x = np.log(eta)
-    if not np.isfinite(logs).all() or not np.vdot(x, x):
+    if not np.isfinite(logs).all():
         return math.nan, math.inf
+    if not np.vdot(x, x):  # only where η_t is 1: any exponent fits
+        return math.nan, 0.0
     b = float(np.vdot(x, logs) / np.vdot(x, x))
     return b, float(np.max(np.abs(logs - b * x)))
 
@@ -112,6 +127,7 @@ def _named(fit: Exponents) -> Exponents:
     close = 0.02
     for name, convention in NAMED.items():
         off = np.array(convention) - np.array([fit.peak, fit.schedule])
-        if np.all(np.abs(off) < close) and fit.residual < close:
+        as_is = abs(fit.decay - 1) < close and abs(fit.factor - 1) < close
+        if as_is and np.all(np.abs(off) < close) and fit.residual < close:
             return fit._replace(name=name)
     return fit

@@ -52,16 +52,18 @@ def black_box(
 
     Args:
         optimizer: any.
-        params: only structure, shapes and types count.
+        params: only structure, shapes and types count; leaves without entries are
+            passed on, and are none of the box's.
         extra_args: what its update needs besides, such as ``value``.
     """
     structure = jax.tree.structure(params)
-    dtypes = [leaf.dtype for leaf in jax.tree.leaves(params)]
+    blanks = [jnp.zeros(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(params)]
     update = optax.with_extra_args_support(optimizer).update
 
     def tree(leaves: Leaves) -> PyTree:
-        typed = [jnp.asarray(a, d) for a, d in zip(leaves, dtypes, strict=True)]
-        return structure.unflatten(typed)
+        rest = iter(leaves)
+        filled = [jnp.asarray(next(rest), b.dtype) if b.size else b for b in blanks]
+        return structure.unflatten(filled)
 
     @jax.jit
     def step(state: Any, g: PyTree, theta: PyTree) -> tuple[list, Any]:
@@ -130,7 +132,7 @@ def minus(a: Leaves, b: Leaves) -> Leaves:
 
 
 def _floats(leaves: list) -> Leaves:
-    return [np.asarray(leaf, np.float64) for leaf in leaves]
+    return [np.asarray(leaf, np.float64) for leaf in leaves if leaf.size]
 
 
 def _parted(state: Any) -> tuple[list, Callable[[list], Any]]:

@@ -12,7 +12,7 @@ from wdjax.inspect.auditing.kinds import FROZEN, Evidence, Finding, decide
 from wdjax.inspect.auditing.laboratory import Box, Leaves, difference, plus
 from wdjax.inspect.auditing.measure import STEPS, Shapes, measure, rates
 from wdjax.inspect.auditing.response import Response
-from wdjax.inspect.auditing.trial import Trial, drawn
+from wdjax.inspect.auditing.trial import Path, Trial, drawn
 
 FRACTIONS = ("decoupled", "growing")
 IN_FRONT = "with decay it is what it is without, of the gradient g + λθ"
@@ -109,19 +109,29 @@ def compare(family: Family) -> Compared:
 
 def _is_in_front(family: Family) -> list[bool]:
     """Whether the decay is λθ in the gradient of each leaf, to rounding."""
-    plain = family.trial(0.0)
-    path = plain.path
+    paths = (
+        drawn(family.shapes, STEPS, seed=1),
+        drawn(family.shapes, STEPS, seed=2, weights=2.0, gradients=0.01),
+    )
+    gaps = [_gaps(family, path) for path in paths]
+    return [
+        all(size > 0 and gap <= family.precision.tolerance * size for gap, size in leaf)
+        for leaf in zip(*gaps, strict=True)
+    ]
+
+
+def _gaps(family: Family, path: Path) -> list[tuple[float, float]]:
+    """How far with decay is from λθ in the gradient, and from without, of each leaf."""
     gradients = [
         plus(g, theta, family.decay)
         for g, theta in zip(path.gradients, path.thetas, strict=True)
     ]
-    theirs = Trial(plain.box, replace(path, gradients=gradients)).updates
-    ours = family.trial(family.decay).updates
-    return [
-        _gap(ours, theirs, i)
-        < family.precision.tolerance * _gap(ours, plain.updates, i)
-        for i in range(len(family.shapes))
-    ]
+    none = family.make(0.0)
+    ours = Trial(family.make(family.decay), path).updates
+    theirs = Trial(none, replace(path, gradients=gradients)).updates
+    plain = Trial(none, path).updates
+    leaves = range(len(path.start))
+    return [(_gap(ours, theirs, i), _gap(ours, plain, i)) for i in leaves]
 
 
 def _gap(ours: list[Leaves], others: list[Leaves], leaf: int) -> float:
@@ -158,6 +168,9 @@ def _scaled_with_the_step(finding: Finding, leaf: int, family: Family) -> Findin
         return finding
     double = float(rates(family.trial(2 * family.decay))[leaf][t])
     proximal = 2 * k / (1 + k)  # k of 2δ, for k = δ/(1 + δ)
+    nearest = min(abs(double - proximal), abs(double - 2 * k))
+    if nearest > 0.1 * abs(2 * k - proximal):  # neither, or lost to rounding
+        return finding
     if abs(double - proximal) < abs(double - 2 * k):
         return replace(finding, kind="proximal", reasons=("θ' = (θ + s)/(1 + δ)",))
     return replace(finding, reasons=("θ' = (1 − δ)(θ + s): after the step",))

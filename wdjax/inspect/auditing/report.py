@@ -63,7 +63,7 @@ class Audit:
         Returns:
             ``kind``; ``per_leaf`` (path to ``kind``, ``decay_rate``, ``l2``, ``moved``,
             ``reasons``); ``decay_rate`` (a list or ``None``); ``convention`` (``None``,
-            or ``peak``, ``schedule``, ``decay``, ``residual``, ``name``);
+            or ``peak``, ``schedule``, ``decay``, ``residual``, ``factor``, ``name``);
             ``equivalents``; ``without_decay``; ``evidence``; ``reasons``. What is not
             finite is ``None``.
         """
@@ -96,12 +96,15 @@ class Audit:
 
 def _formula(fit: Exponents) -> str:
     if math.isnan(fit.schedule):
-        return "the factory takes no schedule: its convention could not be told"
+        return "how δ_t follows a schedule could not be told, nor so its convention"
+    if fit.residual > 0.1:
+        return "δ_t follows no law λ^c · α^a · η_t^b in all steps alike"
     name = f" ({fit.name})" if fit.name else ""
     a, b = (round(x, 2) + 0.0 for x in (fit.peak, fit.schedule))
     power = "" if abs(fit.decay - 1) < 0.02 else f"^{fit.decay:.2g}"
+    factor = "" if abs(fit.factor - 1) < 0.02 else f"{fit.factor:.3g} · "
     off = f", off by up to {fit.residual:.0%}" if fit.residual > 1e-3 else ""
-    return f"δ_t = λ{power} · α^{a:g} · η_t^{b:g}{name}{off}"
+    return f"δ_t = {factor}λ{power} · α^{a:g} · η_t^{b:g}{name}{off}"
 
 
 def _table(per_leaf: Mapping[str, LeafAudit]) -> list[str]:

@@ -56,14 +56,15 @@ def side_effects(
 
 
 def _rhythm(on: np.ndarray) -> list[str]:
-    """Decay in every k-th update only, as under accumulation."""
+    """Decay in every k-th update only, as under accumulation; or in some in a row."""
     steps = np.flatnonzero(on)
     gaps = set(np.diff(steps).tolist())
-    if on.all() or len(steps) < 2 or len(gaps) != 1:
+    if on.all() or len(gaps) > 1:
         return []
-    every = gaps.pop()
+    every = gaps.pop() if gaps else 1
     if every == 1:
-        return [f"no decay in the first {steps[0]} updates"] if steps[0] else []
+        first, last = int(steps[0]) + 1, int(steps[-1]) + 1
+        return [f"of {len(on)} updates it decays in numbers {first} to {last} only"]
     return [f"it decays in one of {every} updates only, as under accumulation"]
 
 

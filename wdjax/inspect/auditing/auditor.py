@@ -143,6 +143,8 @@ def _of_factory(
     def box(learning_rate: Any, decay: float) -> Box:
         with its_own_errors():
             optimizer = make(learning_rate, decay)
+            if not hasattr(optimizer, "update"):
+                raise ValueError(f"the factory gives a {type(optimizer).__name__}")
         return black_box(optimizer, params, extra)
 
     compared = compare(Family(lambda decay: box(alpha, decay), lam, shapes, precision))
@@ -203,7 +205,7 @@ def _number(value: Any) -> float:
 
 
 def _shapes(params: PyTree) -> list[tuple[int, ...]]:
-    return [leaf.shape for leaf in jax.tree.leaves(params) if leaf.size]
+    return [leaf.shape or (1,) for leaf in jax.tree.leaves(params) if leaf.size]
 
 
 def leaf_paths(params: PyTree) -> list[str]:

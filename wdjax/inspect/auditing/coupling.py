@@ -80,7 +80,7 @@ def _turn(outward: Callable[..., list[float]], outs: np.ndarray, leaf: int) -> f
         low, high = (middle, high) if outward(middle)[leaf] < 0 else (low, middle)
     l2 = float(np.sqrt(low * high))
     before, after, far = (outward(k * l2)[leaf] for k in (0.99, 1.01, 10.0))
-    same = abs(before + after) < 1e-3 * after and abs(after - far) < 1e-3 * after
+    same = after - before > far and abs(after - far) < 1e-3 * (after - before)
     twice = [outward(k * l2, 2.0)[leaf] for k in (0.99, 1.01)]
     return l2 if same and twice[0] < 0 < twice[1] else 0.0
 

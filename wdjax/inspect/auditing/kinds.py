@@ -105,8 +105,7 @@ def decide(e: Evidence) -> Finding:
         )
     if r.norm_spread < max(1e-6, e.tolerance):
         return Finding("norm", ("‖θ + u‖ stays the same whatever ‖θ‖ is",))
-    by_sign = None if e.on_line else _by_sign(e)
-    return _in_front(e) or by_sign or _behind(e)
+    return _in_front(e) or _by_sign(e) or _behind(e)
 
 
 def _behind(e: Evidence) -> Finding:

@@ -53,7 +53,7 @@ def black_box(
     Args:
         optimizer: any.
         params: only structure, shapes and types count; leaves without entries are
-            passed on, and are none of the box's.
+            passed on, and are none of the box's; its scalars have the shape (1,).
         extra_args: what its update needs besides, such as ``value``.
     """
     structure = jax.tree.structure(params)
@@ -62,7 +62,10 @@ def black_box(
 
     def tree(leaves: Leaves) -> PyTree:
         rest = iter(leaves)
-        filled = [jnp.asarray(next(rest), b.dtype) if b.size else b for b in blanks]
+        filled = [
+            jnp.asarray(next(rest), b.dtype).reshape(b.shape) if b.size else b
+            for b in blanks
+        ]
         return structure.unflatten(filled)
 
     @jax.jit
@@ -132,7 +135,7 @@ def minus(a: Leaves, b: Leaves) -> Leaves:
 
 
 def _floats(leaves: list) -> Leaves:
-    return [np.asarray(leaf, np.float64) for leaf in leaves if leaf.size]
+    return [np.atleast_1d(np.asarray(leaf, np.float64)) for leaf in leaves if leaf.size]
 
 
 def _parted(state: Any) -> tuple[list, Callable[[list], Any]]:

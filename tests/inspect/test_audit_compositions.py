@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import wdjax
-from wdjax.inspect.audit import audit
+from wdjax.inspect.auditing import audit
 
 MASK = {"kernel": True, "bias": False}
 CORES = {

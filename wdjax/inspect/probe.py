@@ -20,7 +20,7 @@ from wdjax.decay import where as where_
 from wdjax.decay.schedule import increment
 from wdjax.decay.where.leaves import leaves_of
 from wdjax.inspect import parts
-from wdjax.inspect.reading import Predict, Reading, reading, sums, unread
+from wdjax.inspect.reading import Predict, reading, sums, unpacked, unread
 
 
 class ProbeState(NamedTuple):
@@ -30,13 +30,13 @@ class ProbeState(NamedTuple):
         inner: the optimizer's own.
         step: how many steps were taken.
         shares: the decay's in each momentum, if that is to be split.
-        readings: the last reading of each group, by name.
+        readings: the last of each group, by name, in the order of :class:`Reading`.
     """
 
     inner: PyTree
     step: Int[Array, ""]
     shares: tuple[Array, ...]
-    readings: dict[str, Reading]
+    readings: dict[str, Float[Array, "*members fields"]]
 
 
 def probe(
@@ -141,8 +141,8 @@ def readings(state: PyTree) -> dict[str, Float[Array, "*members"]]:
     """
     found: dict[str, Array] = {}
     for probed in _probes(state):
-        for group, numbers in probed.readings.items():
-            for field, value in numbers._asdict().items():
+        for group, row in probed.readings.items():
+            for field, value in unpacked(row)._asdict().items():
                 name = f"{group}.{field}".replace("/", ".")
                 if name in found:
                     raise ValueError(
@@ -171,7 +171,7 @@ class _Watch(NamedTuple):
 
 def _observed(
     watch: _Watch, call: parts.Call, state: ProbeState
-) -> tuple[Array, tuple[Array, ...], dict[str, Reading], tuple[PyTree, PyTree]]:
+) -> tuple[Array, tuple[Array, ...], dict[str, Array], tuple[PyTree, PyTree]]:
     """The count, the shares and the readings of a step; weights and state as before."""
     facts = _facts(watch, call)
     kept = parts.momenta(call.state) if watch.through else []
@@ -180,7 +180,7 @@ def _observed(
     due = step % watch.every == 0
     gradient = _another_look(call.gradient)
 
-    def read(old: dict[str, Reading], params: PyTree, before: PyTree) -> Any:
+    def read(old: dict[str, Array], params: PyTree, before: PyTree) -> Any:
         seen = parts.Call(gradient, before, params, call.extra)
         return _readings(watch, seen, facts, shares, old)
 
@@ -259,8 +259,8 @@ def _readings(
     call: parts.Call,
     facts: parts.Facts,
     shares: dict[int, Array],
-    old: dict[str, Reading],
-) -> dict[str, Reading]:
+    old: dict[str, Array],
+) -> dict[str, Array]:
     """The reading of every group in this step."""
     us, steps = parts.split(watch.optimizer, call, facts, shares)
     thetas = jax.tree.leaves(call.params)

@@ -57,18 +57,24 @@ class Sums(NamedTuple):
     theta_decay: Array
 
 
-def unread(thetas: Sequence[Any], predict: Predict | None) -> Reading:
+def unread(thetas: Sequence[Any], predict: Predict | None) -> Array:
     """Before the first reading: nothing is known, and nothing has decayed.
 
     Args:
         thetas: the weights of a group, of which the numbers take where they live.
         predict: see :func:`reading`.
     """
-    first, dtype = thetas[0], real_dtype([jnp.result_type(theta) for theta in thetas])
-    zero = jnp.full_like(first, 0, dtype, shape=())
-    unknown = jnp.full_like(first, jnp.nan, dtype, shape=())
-    prediction = None if predict is None else unknown
-    return Reading(*[unknown] * 7, budget=zero, predicted_rotation=prediction)
+    dtype = real_dtype([jnp.result_type(theta) for theta in thetas])
+    count = len(Reading._fields) - (predict is None)
+    row = jnp.full_like(thetas[0], jnp.nan, dtype, shape=(count,))
+    return row.at[Reading._fields.index("budget")].set(0)
+
+
+def unpacked(row: Array) -> Reading:
+    """The numbers of a group by their names."""
+    numbers = [row[..., i] for i in range(row.shape[-1])]
+    missing = len(Reading._fields) - len(numbers)
+    return Reading(*numbers, *[None] * missing)
 
 
 def real_dtype(dtypes: Sequence[Any]) -> Any:
@@ -105,9 +111,9 @@ def sums(theta: Any, u: Any, s: Any, *, known: bool) -> Sums:
 
 
 def reading(
-    parts: Sequence[Sums], before: Reading, steps: int, predict: Predict | None
-) -> Reading:
-    """A group's numbers.
+    parts: Sequence[Sums], before: Array, steps: int, predict: Predict | None
+) -> Array:
+    """A group's numbers, in one row: XLA moves a row as fast as a number.
 
     Args:
         parts: the sums of its leaves.
@@ -126,10 +132,10 @@ def reading(
         cosine=_over(total.decay_step, decay_norm * step_norm),
         rotation=_angle(total),
         decay_rate=decay_rate,
-        budget=before.budget + steps * decay_rate,
+        budget=unpacked(before).budget + steps * decay_rate,
         predicted_rotation=None if predict is None else predict(decay_rate),
     )
-    return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), new, before)
+    return jnp.stack([jnp.asarray(x, before.dtype) for x in new if x is not None])
 
 
 def _inner(x: Array, y: Array) -> Array:

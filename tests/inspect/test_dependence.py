@@ -38,9 +38,11 @@ def stacked(x, y):
 
 def counted(x, y):
     """A loop's length is a branch taken for all."""
-    return jax.lax.while_loop(
-        lambda c: c[1] < y[0], lambda c: (c[0], c[1] + 1), (x, 0)
-    )[0]
+
+    def double(carry):
+        return 2 * carry[0], carry[1] + 1
+
+    return jax.lax.while_loop(lambda carry: carry[1] < y[0], double, (x, 0))[0]
 
 
 def finite(x, y):

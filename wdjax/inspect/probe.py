@@ -43,7 +43,7 @@ def probe(
     optimizer: optax.GradientTransformation,
     *,
     groups: "Mapping[str, str | where_.Where] | None" = None,
-    every: int = 10,
+    every: int = 20,
     split_momentum: bool = False,
     predict: Predict | None = None,
 ) -> optax.GradientTransformationExtraArgs:

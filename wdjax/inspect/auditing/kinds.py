@@ -154,15 +154,11 @@ def _by_sign(e: Evidence) -> Finding | None:
     """An L2 penalty in front of a method that goes by signs, or normalises."""
     if not e.flips_at:
         return None
-    return Finding(
-        "coupled",
-        (
-            f"the update turns round where the gradient is −{e.flips_at:.3g}·θ",
-            "through a sign or a norm of the gradient",
-        ),
-        None,
-        e.flips_at,
-    )
+    seen = f"the update turns round where the gradient is −{e.flips_at:.3g}·θ"
+    if e.on_line and not e.small(e.response.crosstalk):
+        return Finding("trust", (seen, SCALED), None, e.flips_at)
+    how = "through a sign or a norm of the gradient"
+    return Finding("coupled", (seen, how), None, e.flips_at)
 
 
 def _forgetful(e: Evidence) -> Finding:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import wdjax
@@ -78,6 +78,7 @@ def composed(core, place, alpha, lam):
     max_examples=14,
     deadline=None,
     derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # to shrink takes minutes
     suppress_health_check=[HealthCheck.too_slow],
 )
 def test_a_composition_is_what_it_was_made_to_be(core, place, wrappers, alpha, lam):
@@ -253,6 +254,11 @@ def test_a_factory_without_schedules_or_decay():
     assert ignores.convention.name == ""
 
 
+def test_one_decaying_step_does_not_tell_how_schedules_are_followed():
+    once = lambda a, b: chain(optax.adam(a), l2(lambda t: -b * (t == 0)))  # noqa: E731
+    assert np.isnan(audit(once, weights()).convention.schedule)
+
+
 def test_eight_steps_hide_a_late_decay_and_it_says_so():
     late = chain(optax.adam(0.1), wdjax.decay_weights(rate.late(0.02, 8)))
     assert audit(late, weights()).reasons == (
@@ -364,6 +370,13 @@ def test_shapes_of_any_kind():
     assert {leaf.kind for leaf in found.per_leaf.values()} == {"decoupled"}
     found = audit(chain(l2(0.1), optax.adam(0.1)), params)
     assert {leaf.kind for leaf in found.per_leaf.values()} == {"coupled"}
+
+
+def test_a_single_entry_shows_no_proportion():
+    """All that one entry does lies along its change."""
+    for pulled in (pull.p_norm(1.5), pull.weight_elimination(1.0)):
+        found = audit(behind(pull=pulled)(0.1, 0.1), {"scalar": jnp.ones(())})
+        assert found.kind == "unknown"
 
 
 def test_without_x64():

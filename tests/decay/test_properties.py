@@ -168,7 +168,9 @@ def test_update_is_traced_once_and_keeps_its_state(make):
 
 
 finite = {"allow_nan": False, "allow_infinity": False, "allow_subnormal": False}
-vectors = arrays.arrays(np.float64, 4, elements=st.floats(-1e6, 1e6, **finite))
+# XLA on CPU takes products below 2e-308 for 0: weights that are not 0 stay far above.
+numbers = st.floats(-1e6, 1e6, **finite).map(lambda x: x if abs(x) > 1e-280 else 0.0)
+vectors = arrays.arrays(np.float64, 4, elements=numbers)
 
 
 @pytest.mark.parametrize("target", ["origin", "towards", "initial"])

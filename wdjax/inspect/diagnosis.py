@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from wdjax.inspect.findings import Finding
+from wdjax.inspect.plain import plain
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no NaN and no infinity: ``None`` for them."""
-        plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        numbers = {f.name: plain(getattr(self, f.name)) for f in fields(self)}
         findings = [finding.to_dict() for finding in self.findings]
-        return plain | {"findings": findings, "exit_code": self.exit_code}
+        return numbers | {"findings": findings, "exit_code": self.exit_code}
 
     def __str__(self) -> str:
         """A table of the numbers, then the findings, in at most 88 columns."""
@@ -101,9 +102,3 @@ def _angle(radians: float | None) -> str:
     if radians is None:
         return "unknown"
     return f"{radians:.4g} rad, {math.degrees(radians):.3g}°"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return list(value) if isinstance(value, tuple) else value

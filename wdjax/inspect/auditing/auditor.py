@@ -1,6 +1,7 @@
 """The audit of an optimizer, or of a factory of optimizers."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
@@ -11,6 +12,7 @@ import optax
 from jaxtyping import PyTree
 
 from wdjax import check
+from wdjax.decay.where.leaves import leaves_of
 from wdjax.inspect.auditing.exponents import NAMED, Exponents, fitted
 from wdjax.inspect.auditing.kinds import Kind
 from wdjax.inspect.auditing.laboratory import (
@@ -140,6 +142,7 @@ def _of_factory(
     alpha, lam = rates
     shapes = _shapes(params)
 
+    @functools.cache  # each is compiled once
     def box(learning_rate: Any, decay: float) -> Box:
         with its_own_errors():
             optimizer = make(learning_rate, decay)
@@ -210,11 +213,9 @@ def _shapes(params: PyTree) -> list[tuple[int, ...]]:
 
 def leaf_paths(params: PyTree) -> list[str]:
     """The path of each leaf that has entries, as ``dense/kernel``."""
-    named, _ = jax.tree_util.tree_flatten_with_path(params)
+    leaves = leaves_of(params)
     return [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, leaf in named
-        if jnp.size(leaf)
+        leaf.path for leaf in leaves if leaf.shape is not None and 0 not in leaf.shape
     ]
 
 

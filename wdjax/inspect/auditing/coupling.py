@@ -9,28 +9,25 @@ from collections.abc import Callable
 import numpy as np
 
 from wdjax.inspect.auditing.laboratory import Box, Leaves, minus
-from wdjax.inspect.auditing.measure import STEPS, Shapes
 from wdjax.inspect.auditing.response import Coupling
-from wdjax.inspect.auditing.trial import Draws, Path, Trial, drawn
+from wdjax.inspect.auditing.trial import Draws, Path, Shapes, Trial, drawn
 
 CHANGED = (0, 2)  # the steps at which weights and gradients are changed
 PENALTIES = np.logspace(-8, 3, 23)
 
 
-def coupling(box: Box, shapes: Shapes) -> list[Coupling]:
+def coupling(trial: Trial, elsewhere: Trial) -> list[Coupling]:
     """Fit λ₂ to each leaf's responses.
 
     Args:
-        box: the optimizer.
-        shapes: of the leaves.
+        trial: the optimizer, on a path.
+        elsewhere: with other sizes of weights and gradients.
     """
-    trial = Trial(box, drawn(shapes, STEPS, seed=1))
-    small = Trial(box, drawn(shapes, STEPS, seed=2, weights=2.0, gradients=0.01))
     fits = [_fits(trial, s) for s in CHANGED]
-    there = [_gradient_response(small, s) for s in CHANGED]
+    there = [_gradient_response(elsewhere, s) for s in CHANGED]
     here = [_gradient_response(trial, s) for s in CHANGED]
     found = []
-    for i in range(len(shapes)):
+    for i in range(len(trial.path.start)):
         worst = max((fit[i] for fit in fits), key=lambda f: f.misfit)
         l2 = [fit[i].l2 for fit in fits]
         spread = abs(l2[0] - l2[1]) / (max(map(abs, l2)) or 1.0)

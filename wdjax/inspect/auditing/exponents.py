@@ -9,8 +9,8 @@ import numpy as np
 
 from wdjax.decay import convention as conventions
 from wdjax.inspect.auditing.laboratory import Box, DidNotRunError, difference
-from wdjax.inspect.auditing.measure import STEPS, Shapes, rates
-from wdjax.inspect.auditing.trial import Trial, drawn
+from wdjax.inspect.auditing.measure import rates
+from wdjax.inspect.auditing.trial import Shapes, here
 
 ETA = (1.0, 0.5, 0.25, 0.8, 0.4, 0.9, 0.3, 0.6)  # η_t, unlike any usual schedule's
 NAMED = {
@@ -61,14 +61,13 @@ def fitted(
         shapes: of all leaves.
         alone: whether without decay nothing responds to the weights.
     """
-    path = drawn(shapes, STEPS, seed=1)
 
     def of(alpha: Any, lam: float) -> np.ndarray:
         box = make(alpha, lam)
-        whole = rates(Trial(box, path))[leaf]
+        whole = rates(here(box, shapes))[leaf]
         if alone:
             return whole
-        beyond = rates(Trial(difference(box, make(alpha, 0.0)), path))[leaf]
+        beyond = rates(here(difference(box, make(alpha, 0.0)), shapes))[leaf]
         return beyond if np.any(beyond) else whole
 
     base = of(learning_rate, decay)

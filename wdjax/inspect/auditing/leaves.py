@@ -10,9 +10,9 @@ import numpy as np
 from wdjax.inspect.auditing.coupling import coupling, flips
 from wdjax.inspect.auditing.kinds import FROZEN, Evidence, Finding, decide
 from wdjax.inspect.auditing.laboratory import Box, Leaves, difference, plus
-from wdjax.inspect.auditing.measure import STEPS, Shapes, measure, rates
+from wdjax.inspect.auditing.measure import measure, rates
 from wdjax.inspect.auditing.response import Response
-from wdjax.inspect.auditing.trial import Path, Trial, drawn
+from wdjax.inspect.auditing.trial import Shapes, Trial, elsewhere, here
 
 FRACTIONS = ("decoupled", "growing")
 IN_FRONT = "with decay it is what it is without, of the gradient g + λθ"
@@ -46,8 +46,9 @@ def examine(box: Box, shapes: Shapes, precision: Precision) -> list[Examined]:
         shapes: of its leaves.
         precision: of the type that it computes in.
     """
-    responses = measure(box, shapes, precision.epsilon)
-    couplings = coupling(box, shapes)
+    trials = here(box, shapes), elsewhere(box, shapes)
+    responses = measure(*trials, precision.epsilon)
+    couplings = coupling(*trials)
     turns = flips(box, shapes)
     return [
         Examined(decide(Evidence(r, c, turn, precision.tolerance)), r, math.prod(shape))
@@ -72,7 +73,7 @@ class Family(NamedTuple):
 
     def trial(self, decay: float) -> Trial:
         """A run of one of them."""
-        return Trial(self.make(decay), drawn(self.shapes, STEPS, seed=1))
+        return here(self.make(decay), self.shapes)
 
 
 class Compared(NamedTuple):
@@ -109,29 +110,27 @@ def compare(family: Family) -> Compared:
 
 def _is_in_front(family: Family) -> list[bool]:
     """Whether the decay is λθ in the gradient of each leaf, to rounding."""
-    paths = (
-        drawn(family.shapes, STEPS, seed=1),
-        drawn(family.shapes, STEPS, seed=2, weights=2.0, gradients=0.01),
-    )
-    gaps = [_gaps(family, path) for path in paths]
+    gaps = [_gaps(family, on) for on in (here, elsewhere)]
     return [
         all(size > 0 and gap <= family.precision.tolerance * size for gap, size in leaf)
         for leaf in zip(*gaps, strict=True)
     ]
 
 
-def _gaps(family: Family, path: Path) -> list[tuple[float, float]]:
+def _gaps(
+    family: Family, on: Callable[[Box, Shapes], Trial]
+) -> list[tuple[float, float]]:
     """How far with decay is from λθ in the gradient, and from without, of each leaf."""
+    plain = on(family.make(0.0), family.shapes)
+    path = plain.path
     gradients = [
         plus(g, theta, family.decay)
         for g, theta in zip(path.gradients, path.thetas, strict=True)
     ]
-    none = family.make(0.0)
-    ours = Trial(family.make(family.decay), path).updates
-    theirs = Trial(none, replace(path, gradients=gradients)).updates
-    plain = Trial(none, path).updates
+    ours = on(family.make(family.decay), family.shapes).updates
+    theirs = Trial(plain.box, replace(path, gradients=gradients)).updates
     leaves = range(len(path.start))
-    return [(_gap(ours, theirs, i), _gap(ours, plain, i)) for i in leaves]
+    return [(_gap(ours, theirs, i), _gap(ours, plain.updates, i)) for i in leaves]
 
 
 def _gap(ours: list[Leaves], others: list[Leaves], leaf: int) -> float:

@@ -1,32 +1,36 @@
 """Measuring a black box's responses."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from wdjax.inspect.auditing.laboratory import Box, Leaves, minus, plus
+from wdjax.inspect.auditing.laboratory import Leaves, minus, plus
 from wdjax.inspect.auditing.response import Response
-from wdjax.inspect.auditing.trial import Draws, Path, Trial, across, drawn
+from wdjax.inspect.auditing.trial import (
+    STEPS,
+    Draws,
+    Path,
+    Shapes,
+    Trial,
+    across,
+    drawn,
+)
 
-STEPS = 8
 FOLLOWED = range(STEPS - 1)  # the steps whose changes are followed into later updates
 ENTRIES = (0, 1, 2, 3)  # the steps in which single entries are changed
-Shapes = Sequence[tuple[int, ...]]
 Numbers = list[dict[str, Any]]
 
 
-def measure(box: Box, shapes: Shapes, epsilon: float) -> list[Response]:
+def measure(trial: Trial, elsewhere: Trial, epsilon: float) -> list[Response]:
     """Measure the response of each leaf.
 
     Args:
-        box: the optimizer.
-        shapes: of the leaves.
+        trial: the optimizer, on a path.
+        elsewhere: with other sizes of weights and gradients.
         epsilon: of the type that it computes in.
     """
-    trial = Trial(box, drawn(shapes, STEPS, seed=1))
-    elsewhere = Trial(box, drawn(shapes, STEPS, seed=2, weights=2.0, gradients=0.01))
+    shapes = [a.shape for a in trial.path.start]
     now = _now(trial)
     there = _now(elsewhere)
     parts = [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,14 @@ import numpy as np
 
 from wdjax.inspect.auditing.exponents import Exponents
 from wdjax.inspect.auditing.kinds import Kind
+from wdjax.inspect.plain import plain
 
 WIDTH = 88
+AS_IT_IS: Any = {
+    "break_long_words": False,
+    "break_on_hyphens": False,
+    "replace_whitespace": False,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Audit:
         """
         fields = dataclasses.asdict(self)
         fields["convention"] = self.convention and self.convention._asdict()
-        return _plain(fields)
+        return plain(fields)
 
     def __str__(self) -> str:
         """A table of at most 88 columns."""
@@ -77,7 +84,10 @@ class Audit:
         lines += [f"  {reason}" for reason in self.reasons]
         lines += self._about_rates()
         lines += ["", *_table(self.per_leaf)]
-        return "\n".join(line for text in lines for line in _wrapped(text))
+        return "\n".join(
+            textwrap.fill(text, WIDTH, subsequent_indent="    ", **AS_IT_IS)
+            for text in lines
+        )
 
     def _about_rates(self) -> list[str]:
         lines = []
@@ -117,26 +127,3 @@ def _table(per_leaf: Mapping[str, LeafAudit]) -> list[str]:
         moved = "yes" if leaf.moved else "no"
         lines.append(f"{shown:{width}}  {leaf.kind:10}{rate:>10}{l2:>10}  {moved}")
     return lines
-
-
-def _wrapped(text: str) -> list[str]:
-    lines, indent = [], "    "
-    while len(text) > WIDTH:
-        cut = text.rfind(" ", len(indent), WIDTH)
-        if cut < 0:
-            break
-        lines.append(text[:cut])
-        text = indent + text[cut + 1 :]
-    return [*lines, text]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.bool_):
-        return bool(value)
-    return value

@@ -8,12 +8,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from wdjax.inspect.auditing.laboratory import Box, Leaves, minus, plus
 
+Shapes: TypeAlias = Sequence[tuple[int, ...]]
+
+STEPS = 8
 LARGE = 10_000  # entries of a leaf, from which on draws are shifts of one another
 
 
@@ -44,7 +47,7 @@ class Draws:
         seed: of the draws.
     """
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], seed: int):
+    def __init__(self, shapes: Shapes, seed: int):
         """Nothing is drawn yet."""
         self.shapes = shapes
         self.rng = np.random.default_rng(seed)
@@ -66,7 +69,7 @@ class Draws:
 
 
 def drawn(
-    shapes: Sequence[tuple[int, ...]],
+    shapes: Shapes,
     steps: int,
     seed: int,
     *,
@@ -183,6 +186,16 @@ class Trial:
             u, state = self.box.step(state, self.path.gradients[t], self.path.thetas[t])
             updates.append(u)
         return updates
+
+
+def here(box: Box, shapes: Shapes) -> Trial:
+    """The box on the path that everything is measured on."""
+    return Trial(box, drawn(shapes, STEPS, seed=1))
+
+
+def elsewhere(box: Box, shapes: Shapes) -> Trial:
+    """The box where gradients are 1/100 and weights twice as large."""
+    return Trial(box, drawn(shapes, STEPS, seed=2, weights=2.0, gradients=0.01))
 
 
 def across(v: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:

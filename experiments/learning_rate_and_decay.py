@@ -30,7 +30,16 @@ from jaxtyping import Array, Float, PyTree
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.findings import Finding, Outcome
+from experiments.harness.findings import (
+    Finding,
+    Outcome,
+    around,
+    at_least,
+    at_most,
+    judged,
+    shown,
+    signed,
+)
 from experiments.harness.networks import NETWORKS
 from experiments.harness.panels import Map, draw
 from experiments.harness.tolerances import tolerances
@@ -238,16 +247,30 @@ def judge(panels: Mapping[str, xr.Dataset]) -> list[Finding]:
     ]
 
 
+class Label(NamedTuple):
+    """What λ means in a panel: for an axis, and for a table."""
+
+    axis: str
+    table: str
+
+
+COUPLED = Label(r"$\lambda_2$", "½λ₂‖θ‖² in the loss")
+IN_PAPER = Label(r"$\lambda$ (paper: $\delta_t=\lambda\eta_t$)", "δ_t = λη_t")
+IN_OPTAX = Label(r"$\lambda$ (Optax: $\delta_t=\lambda\alpha_t$)", "δ_t = λα_t")
+LABELS = {"SGD+L2": COUPLED, "SGDW": IN_PAPER, "Adam+L2": COUPLED, "AdamW": IN_OPTAX}
+
+
 def maps(panels: Mapping[str, xr.Dataset]) -> list[Map]:
     """The five heat maps: AdamW's one run is drawn in two conventions."""
-    labels = {
-        "SGD+L2": r"$\lambda_2$",
-        "SGDW": r"$\lambda$ (paper: $\delta_t=\lambda\eta_t$)",
-        "Adam+L2": r"$\lambda_2$",
-        "AdamW": r"$\lambda$ (Optax: $\delta_t=\lambda\alpha_t$)",
-    }
     found = [
-        Map(name, labels[name], panel, basin(panel), predicted(METHODS[name].symmetry))
+        Map(
+            name,
+            LABELS[name].axis,
+            LABELS[name].table,
+            panel,
+            basin(panel),
+            predicted(METHODS[name].symmetry),
+        )
         for name, panel in panels.items()
     ]
     adamw = found[-1]
@@ -255,7 +278,8 @@ def maps(panels: Mapping[str, xr.Dataset]) -> list[Map]:
         *found,
         Map(
             "AdamW, paper’s λ",
-            labels["SGDW"],
+            IN_PAPER.axis,
+            IN_PAPER.table,
             adamw.panel,
             in_paper_units(adamw.slope, adamw.panel),
             predicted(scale_invariant.ADAMW_PAPER),
@@ -302,11 +326,15 @@ def in_paper_units(slope: stats.BasinSlope, panel: xr.Dataset) -> stats.BasinSlo
 def slope_finding(one: Map, tolerance: float) -> Finding:
     """Is the slope of the ridge the predicted one?"""
     columns = len(one.slope.censored)
-    return Finding(
-        claim=f"{one.title}: d log λ*/d log α",
-        predicted=f"{one.predicted:g} ± {tolerance:g}".replace("-", "−"),
-        measured=shown(one.slope.slope, ".2f"),
-        verdict=stats.verdict(one.slope.slope, one.predicted, tolerance),
+    return judged(
+        f"{one.title}: d log λ*/d log α",
+        around(one.predicted, tolerance),
+        one.slope.slope,
+        spec=".2f",
+        predicted=f"{signed(one.predicted, 'g')} ± {tolerance:g}",
+        seeds=one.panel.sizes["seed"],
+        budget=budgets(one.panel),
+        convention=one.convention,
         notes=f"{columns - one.slope.num_censored} of {columns} learning rates "
         "uncensored",
     )
@@ -317,13 +345,17 @@ def decay_helps(name: str, panel: xr.Dataset) -> Finding:
     best = best_cell(panel.isel(decay=slice(1, None)))
     none = best_cell(panel.isel(decay=[0]))
     gain = stats.paired_interval(percent(best), percent(none))
-    return Finding(
-        claim=f"{name}: decay lowers the test error",
+    return judged(
+        f"{name}: decay lowers the test error",
+        at_most(0.0),
+        gain,
         predicted="difference < 0 points",
         measured=f"{shown(gain, '+.2f')} points",
-        verdict=stats.band_verdict(gain, -np.inf, 0.0),
+        seeds=panel.sizes["seed"],
+        budget=f"{float(best.decay_budget.mean()):.2g}",
+        convention=LABELS[name].table,
         notes=f"best cell α = {float(best.learning_rate):.2g}, "
-        f"λ = {float(best.decay):.2g}, budget {float(best.decay_budget.mean()):.2g}",
+        f"λ = {float(best.decay):.2g}",
     )
 
 
@@ -331,27 +363,38 @@ def adamw_does_better(panels: Mapping[str, xr.Dataset]) -> Finding:
     """Each method's best cell by validation; then test, paired by seed."""
     adamw, adam_l2 = (percent(best_cell(panels[n])) for n in ("AdamW", "Adam+L2"))
     difference = stats.paired_interval(adamw, adam_l2)
-    return Finding(
-        claim="AdamW does better than Adam with L2",
+    return judged(
+        "AdamW does better than Adam with L2",
+        at_most(0.0),
+        difference,
         predicted="difference < 0 points",
         measured=f"{shown(difference, '+.2f')} points",
-        verdict=stats.band_verdict(difference, -np.inf, 0.0),
+        seeds=len(adamw),
         notes=f"test error {adamw.mean():.1f} % and {adam_l2.mean():.1f} %, "
         "selected and tested with the same seeds",
     )
 
 
-def pulls_harder(name: str, panel: xr.Dataset, at_least: float) -> Finding:
+def pulls_harder(name: str, panel: xr.Dataset, share: float) -> Finding:
     """Does the final norm fall from each decay to the next larger one?"""
     norm = panel.norm.isel(record=-1).transpose("decay", ...).values
     pairs = np.isfinite(norm[1:]) & np.isfinite(norm[:-1])
     falls = float((np.diff(norm, axis=0) < 0)[pairs].mean())
-    return Finding(
-        claim=f"{name}: the larger λ, the harder the pull to the origin",
-        predicted=f"final norm falls with λ in ≥ {at_least:.0%} of neighbours",
+    return judged(
+        f"{name}: the larger λ, the harder the pull to the origin",
+        at_least(share),
+        stats.exact(falls),
+        predicted=f"final norm falls with λ in ≥ {share:.0%} of neighbours",
         measured=f"{falls:.1%} of {pairs.sum()}",
-        verdict=stats.band_verdict(stats.exact(falls), at_least, np.inf),
+        convention=LABELS[name].table,
+        notes=f"{panel.sizes['seed']} seeds, every pair counted",
     )
+
+
+def budgets(panel: xr.Dataset) -> str:
+    """The least and the largest decay budget of the cells that decay."""
+    mean = panel.decay_budget.isel(decay=slice(1, None)).mean("seed")
+    return f"{float(mean.min()):.2g} to {float(mean.max()):.2g}"
 
 
 def best_cell(panel: xr.Dataset) -> xr.Dataset:
@@ -364,9 +407,3 @@ def best_cell(panel: xr.Dataset) -> xr.Dataset:
 def percent(cell: xr.Dataset) -> Float[np.ndarray, " seeds"]:
     """Test error of each seed, in percent."""
     return 100 * cell.test_error.values
-
-
-def shown(interval: Interval, spec: str) -> str:
-    """An estimate and its interval, or what is missing of it."""
-    estimate, low, high = (format(x, spec).replace("-", "−") for x in interval)
-    return f"{estimate} [{low}, {high}]" if np.isfinite(interval.low) else estimate

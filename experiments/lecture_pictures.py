@@ -31,7 +31,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.findings import Finding, Outcome
+from experiments.harness.findings import Finding, Outcome, at_least, at_most, judged
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
 from wdjax import stats
@@ -66,6 +66,7 @@ SMOKE = dataclasses.replace(Config(), num_steps=1_200, shown_steps=20)
 
 TOLERANCES = tolerances("lecture_pictures")
 NOTES = "float64; a quadratic in two dimensions; deterministic, so there is no interval"
+CONVENTION = "λ of ½λ‖θ‖² in the loss; λ' the fraction removed per step"
 
 
 class Problem(NamedTuple):
@@ -303,9 +304,15 @@ def equalities(config: Config, problem: Problem, runs: Runs) -> list[Finding]:
     tolerance = TOLERANCES["closed_form"]
 
     def zero(claim: str, predicted: str, error: float) -> Finding:
-        verdict = stats.verdict(stats.exact(error), 0.0, tolerance)
-        measured = f"off by at most {error:.1e}"
-        return Finding(claim, f"{predicted}, ± {tolerance:g}", measured, verdict, NOTES)
+        return judged(
+            claim,
+            at_most(tolerance),
+            stats.exact(error),
+            predicted=f"{predicted}, ± {tolerance:g}",
+            measured=f"off by at most {error:.1e}",
+            convention=CONVENTION,
+            notes=NOTES,
+        )
 
     return [
         zero(
@@ -349,21 +356,25 @@ def inequalities(runs: Runs) -> list[Finding]:
     ordered = sorted(differing, key=lambda run: run.l2)
     norms = [float(np.linalg.norm(run.iterates[-1])) for run in ordered]
     return [
-        Finding(
+        judged(
             "With λ' fixed the limit point moves when the step size changes.",
-            f"moves by at least {least:g}",
-            f"moves by {length:.4f}",
-            stats.band_verdict(stats.exact(length), least, np.inf),
-            NOTES,
+            at_least(least),
+            stats.exact(length),
+            predicted=f"moves by at least {least:g}",
+            measured=f"moves by {length:.4f}",
+            convention=CONVENTION,
+            notes=NOTES,
         ),
-        Finding(
+        judged(
             "The larger λ, the nearer the origin training ends.",
-            "‖θ_∞‖ falls as λ grows",
-            ", ".join(
+            at_most(0.0),
+            stats.exact(np.diff(norms).max()),
+            predicted="‖θ_∞‖ falls as λ grows",
+            measured=", ".join(
                 f"{n:.3f} at {r.l2:.3g}" for n, r in zip(norms, ordered, strict=True)
             ),
-            stats.band_verdict(stats.exact(np.diff(norms).max()), -np.inf, 0.0),
-            NOTES,
+            convention=CONVENTION,
+            notes=NOTES,
         ),
     ]
 

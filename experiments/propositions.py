@@ -33,7 +33,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.findings import Finding, Outcome
+from experiments.harness.findings import Finding, Outcome, at_least, at_most, judged
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
 from wdjax import stats
@@ -71,7 +71,8 @@ class Config:
 SMOKE = dataclasses.replace(Config(), num_steps=200, num_l2s=100)
 
 TOLERANCES = tolerances("propositions")
-NOTES = "float64; tanh MLP, full batch; quadratic with and without Nesterov; no seeds"
+NOTES = "float64; tanh MLP, full batch; quadratic with and without Nesterov"
+CONVENTION = "δ the fraction removed per step"
 
 Vector = Float[Array, " d"]
 Iterates = Float[Array, "steps d"]
@@ -339,16 +340,27 @@ def judge(measured: Measured) -> list[Finding]:
 
 
 def _zero(claim: str, predicted: str, error: float, tolerance: float) -> Finding:
-    verdict = stats.verdict(stats.exact(error), 0.0, tolerance)
-    measured = f"off by at most {error:.1e}"
-    return Finding(claim, f"{predicted}, ± {tolerance:g}", measured, verdict, NOTES)
+    return judged(
+        claim,
+        at_most(tolerance),
+        stats.exact(error),
+        predicted=f"{predicted}, ± {tolerance:g}",
+        measured=f"off by at most {error:.1e}",
+        convention=CONVENTION,
+        notes=NOTES,
+    )
 
 
 def _gap(claim: str, predicted: str, distance: float) -> Finding:
     least = TOLERANCES["divergence_at_least"]
-    verdict = stats.band_verdict(stats.exact(distance), least, np.inf)
-    predicted = f"{predicted}: ‖Δθ‖/‖θ‖ at least {least:g}"
-    return Finding(claim, predicted, f"{distance:.3g}", verdict, NOTES)
+    return judged(
+        claim,
+        at_least(least),
+        stats.exact(distance),
+        predicted=f"{predicted}: ‖Δθ‖/‖θ‖ at least {least:g}",
+        convention=CONVENTION,
+        notes=NOTES,
+    )
 
 
 def _panel(ax: Axes, x: np.ndarray, curves: dict, tolerance: float) -> None:

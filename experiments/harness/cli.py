@@ -12,6 +12,7 @@ Examples:
 """
 
 import dataclasses
+import json
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ import jax
 import tyro
 
 from experiments.harness import catalogue, distribution, summary, watch
-from experiments.harness.findings import Report, save_report
+from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
 from wdjax import data as data_
@@ -155,6 +156,7 @@ def _run_one(
         name=name,
         claim=experiment.CLAIM,
         mode=mode,
+        command=_command(name, mode, options),
         data=outcome.data,
         provenance=provenance(dataclasses.asdict(configuration)),
         tolerances=digest(),
@@ -166,6 +168,18 @@ def _run_one(
         save_report(report, workspace.out)
         workspace.clear()
     return report
+
+
+def _command(name: str, mode: str, options: dict[str, Any]) -> str:
+    """What to type for this run; a folder of the user's is called FOLDER."""
+    words = ["python -m experiments run", name]
+    words += [] if mode == "default" else [f"--{mode}"]
+    for key, value in options.items():
+        if value is not None and key in catalogue.settings(catalogue.module(name)):
+            shown = "FOLDER" if isinstance(value, Path) else value
+            flag = f"--{key.replace('_', '-')}"
+            words.append(flag if value is True else f"{flag} {shown}")
+    return " ".join(words)
 
 
 def _load_once(name: str, mode: str, options: dict[str, Any]) -> None:
@@ -183,13 +197,19 @@ def _say(text: str) -> None:
 
 
 @app.command
-def verdicts(out: Path = Path("results")) -> None:
-    """Print the table of verdicts from saved results.
+def verdicts(out: Path = Path("results"), *, as_json: bool = False) -> None:
+    """Print the table of verdicts from saved results, and what would change them.
 
     Args:
         out: the folder that ``run`` wrote.
+        as_json: as a list of objects, one for each verdict.
     """
-    print(summary.terminal_table(summary.reports(out)))
+    reports = summary.reports(out)
+    if as_json:
+        objects = [one for report in reports for one in verdict_objects(report)]
+        print(json.dumps(objects, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(summary.terminal_table(reports))
 
 
 @app.command

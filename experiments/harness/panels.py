@@ -18,7 +18,8 @@ class Map(NamedTuple):
 
     Attributes:
         title: method and convention.
-        decay_label: what λ means here.
+        decay_label: what λ means here, for an axis.
+        convention: the same, for a table.
         panel: the cells; ``paper`` draws them at λ_paper = αλ.
         slope: the ridge.
         predicted: its predicted slope.
@@ -27,6 +28,7 @@ class Map(NamedTuple):
 
     title: str
     decay_label: str
+    convention: str
     panel: xr.Dataset
     slope: stats.BasinSlope
     predicted: float

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import jinja2
 
-from experiments.harness.findings import Report, load_report, shown_verdict
+from experiments.harness.findings import turning
+from experiments.harness.reports import Report, load_report, shown_verdict
 from experiments.harness.tolerances import digest
 from wdjax import catalogue
 from wdjax.decay import support
 
 ROOT = Path(__file__).parents[2]
 OUTCOMES = ROOT / "experiments" / "outcomes"
-COMMAND = "python -m experiments run {name}{flag}"
-FLAGS = {"default": "", "full": " --full", "smoke": " --smoke"}
 WORDS = {
     "PASS": "supported",
     "FAIL": "contradicted",
@@ -34,7 +33,6 @@ _environment = jinja2.Environment(
 _environment.globals.update(
     verdict=shown_verdict,
     words=WORDS,
-    command=lambda report: COMMAND.format(name=report.name, flag=FLAGS[report.mode]),
     configuration=lambda report: json.loads(report.provenance["configuration"]),
 )
 _environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
@@ -91,17 +89,22 @@ def terminal_table(found: Sequence[Report]) -> str:
         for finding in report.findings:
             lines.append(f"  {shown_verdict(report, finding):13} {finding.claim}")
             said = f"measured {finding.measured}; predicted {finding.predicted}"
-            said += f"; {finding.notes}" if finding.notes else ""
-            indent = " " * 16
-            lines += textwrap.wrap(
-                said, 96, initial_indent=indent, subsequent_indent=indent
-            )
+            said += f"; {finding.conditions}" if finding.conditions else ""
+            lines += _indented(said)
+            if report.mode != "smoke":
+                lines += _indented(f"→ {turning(finding)}")
     return "\n".join(lines)
+
+
+def _indented(text: str) -> list[str]:
+    indent = " " * 16
+    return textwrap.wrap(text, 96, initial_indent=indent, subsequent_indent=indent)
 
 
 def readme_parts() -> dict[str, str]:
     """The README's generated parts, by the name in their markers."""
-    found = reports(OUTCOMES)
+    others = sorted(path for path in OUTCOMES.iterdir() if path.is_dir())
+    found = [report for folder in (OUTCOMES, *others) for report in reports(folder)]
     measured = {
         part: _environment.get_template(f"readme_{part}.md.jinja").render(reports=found)
         for part in ("figure", "outcomes")

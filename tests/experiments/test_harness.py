@@ -7,14 +7,10 @@ from pathlib import Path
 import pytest
 
 from experiments.harness import catalogue, summary
-from experiments.harness.findings import (
-    Finding,
-    Report,
-    load_report,
-    save_report,
-)
+from experiments.harness.findings import around, judged
+from experiments.harness.reports import Report, load_report, save_report
 from experiments.harness.tolerances import digest, tolerances
-from wdjax.stats import Verdict
+from wdjax.stats import Interval
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +27,8 @@ def command(*arguments, code=None):
 
 
 def report(mode="default", tolerances_digest=None):
-    finding = Finding("a | b", "1 ± 0.1", "1.02", Verdict.PASS, "5 seeds")
+    interval = Interval(1.02, 1.01, 1.03)
+    finding = judged("a | b", around(1, 0.1), interval, measured="1.02", seeds=5)
     provenance = {
         "configuration": '{"seeds": 5, "steps": 600, "batch_size": 64, '
         '"schedule": "cosine"}',
@@ -41,7 +38,15 @@ def report(mode="default", tolerances_digest=None):
     }
     digest_ = digest() if tolerances_digest is None else tolerances_digest
     return Report(
-        "some", "A claim.", mode, "photos10", provenance, digest_, 61.0, [finding]
+        "some",
+        "A claim.",
+        mode,
+        "python -m experiments run some",
+        "photos10",
+        provenance,
+        digest_,
+        61.0,
+        [finding],
     )
 
 

@@ -89,8 +89,10 @@ def test_an_interval_is_shown_with_its_ends_where_it_has_any():
         (
             around(0.0, 0.5),
             Interval(0.0, -1.0, 1.0),
-            "PASS only if the interval were narrower than the band; FAIL if it were "
-            + "1.5 lower",
+            (
+                "PASS only if the interval were narrower than the band; "
+                "FAIL if it were 1.5 lower"
+            ),
         ),
         (around(0.0, 1e-3), exact(1e-4), "FAIL if it were 0.0009 higher"),
         (at_least(1.0), exact(3.0), "FAIL if it were 2 lower"),

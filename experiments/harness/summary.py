@@ -82,15 +82,21 @@ def write(folder: Path) -> str:
 
 
 def terminal_table(found: Sequence[Report]) -> str:
-    """One line for each checked sentence: verdict, claim, measured, predicted."""
+    """One line for each checked sentence: verdict, claim, measured, predicted.
+
+    Conditions that all sentences of a report share are said once.
+    """
     lines = []
     for report in found:
+        conditions = {finding.conditions for finding in report.findings}
+        shared = conditions.pop() if len(conditions) == 1 else ""
         lines.append(f"\n{report.name} ({report.mode}, {report.seconds:.0f} s)")
+        lines += textwrap.wrap(shared, 110, initial_indent="  ", subsequent_indent="  ")
         for finding in report.findings:
             lines.append(f"  {shown_verdict(report, finding):13} {finding.claim}")
             said = f"measured {finding.measured}; predicted {finding.predicted}"
-            said += f"; {finding.conditions}" if finding.conditions else ""
-            lines += _indented(said)
+            own = "" if finding.conditions == shared else finding.conditions
+            lines += _indented(f"{said}; {own}" if own else said)
             if report.mode != "smoke":
                 lines += _indented(f"→ {turning(finding)}")
     return "\n".join(lines)
@@ -98,7 +104,7 @@ def terminal_table(found: Sequence[Report]) -> str:
 
 def _indented(text: str) -> list[str]:
     indent = " " * 16
-    return textwrap.wrap(text, 96, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.wrap(text, 110, initial_indent=indent, subsequent_indent=indent)
 
 
 def readme_parts() -> dict[str, str]:

@@ -51,6 +51,7 @@ from wdjax.theory import scale_invariant
 from wdjax.theory.scale_invariant import predicted_slope as predicted
 
 SECONDS = 400
+FULL_SECONDS = 1_450
 CLAIM = "With L2 the best decay moves with the learning rate; decoupled, it stays."
 
 

@@ -31,8 +31,8 @@ def module(name: str) -> ModuleType:
         name: its file's name.
 
     Returns:
-        A module with ``CLAIM``, ``SECONDS`` (on two CPU cores), ``Config``, ``SMOKE``
-        and ``run``.
+        A module with ``CLAIM``, ``SECONDS`` and ``FULL_SECONDS`` (on two CPU cores),
+        ``Config``, ``SMOKE`` and ``run``; with ``FULL`` if that is another run.
 
     Raises:
         ValueError: there is none of that name.

@@ -38,10 +38,8 @@ app = tyro.extras.SubcommandApp()
 
 @app.command(name="list")
 def list_() -> None:
-    """List the experiments: name, seconds on two CPU cores, claim."""
-    for name in catalogue.by_cost():
-        experiment = catalogue.module(name)
-        print(f"{name:26}{experiment.SECONDS:4} s  {experiment.CLAIM}")
+    """List the experiments: name, seconds on two CPU cores, with --full, claim."""
+    print(summary.cost_table())
 
 
 @app.command
@@ -228,6 +226,9 @@ def main() -> None:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # `| head` has read enough; nothing is left to flush to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         print(
             "interrupted; what was finished is saved: go on with --resume",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 
+from experiments.harness import catalogue as experiments_
 from experiments.harness.findings import turning
 from experiments.harness.reports import Report, load_report, shown_verdict
 from experiments.harness.tolerances import digest
@@ -100,6 +101,25 @@ def terminal_table(found: Sequence[Report]) -> str:
             if report.mode != "smoke":
                 lines += _indented(f"→ {turning(finding)}")
     return "\n".join(lines)
+
+
+def cost_table() -> str:
+    """Name, seconds, seconds of ``--full`` and claim of each experiment, and sums.
+
+    Seconds are of two CPU cores, compilation included. Where there is no larger
+    version, ``--full`` runs the same.
+    """
+    lines, totals = [f"{'':36} default      --full"], [0, 0]
+    for name in experiments_.by_cost():
+        experiment = experiments_.module(name)
+        seconds = (experiment.SECONDS, experiment.FULL_SECONDS)
+        totals = [total + s for total, s in zip(totals, seconds, strict=True)]
+        lines.append(_costs(name, seconds) + f"  {experiment.CLAIM}")
+    return "\n".join([*lines, _costs("all", totals)])
+
+
+def _costs(name: str, seconds: Sequence[int]) -> str:
+    return f"{name:36}" + "".join(f"{s:7,} s   " for s in seconds).rstrip()
 
 
 def _indented(text: str) -> list[str]:

@@ -55,7 +55,7 @@ def test_every_experiment_keeps_the_contract():
     for name in catalogue.names():
         experiment = catalogue.module(name)
         assert experiment.CLAIM.endswith(".")
-        assert experiment.SECONDS > 0
+        assert 0 < experiment.SECONDS <= experiment.FULL_SECONDS
         assert callable(experiment.run)
         for part in ("Question.", "Prediction.", "Run.", "Cost.", "Outcome."):
             assert part in experiment.__doc__

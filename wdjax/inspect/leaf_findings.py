@@ -20,6 +20,7 @@ from wdjax.inspect import pulls as pulls_
 from wdjax.inspect.findings import Finding, found
 from wdjax.inspect.pulls import Pulls
 from wdjax.inspect.rates import Steps
+from wdjax.theory import rounding as rounding_
 
 LOST_SHARE = 0.01
 """Of the budget: a warm-up's first steps may be lost without a warning."""
@@ -44,7 +45,7 @@ def rounding(dtype: Any) -> Rounding:
         dtype: of the weights; of a complex one that of its parts.
     """
     p = int(jnp.finfo(dtype).nmant) + 1
-    return Rounding(2.0 ** -(p + 1), 2.0**-p)
+    return Rounding(rounding_.largest_lost(p), rounding_.smallest_sure(p))
 
 
 def of_dtypes(pulls: Pulls, leaves: list[Leaf], decay: Steps) -> Iterator[Finding]:

@@ -11,7 +11,6 @@ A leg inwards takes a value to the hub, a leg outwards takes it from there.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -22,7 +21,7 @@ from wdjax import check
 from wdjax.decay.convention import PAPER, Convention, decay_rate
 from wdjax.decay.rate import normalised_by_batch
 from wdjax.decay.schedule import widened
-from wdjax.theory import equilibrium
+from wdjax.theory import averaging, equilibrium
 from wdjax.types import Schedule
 
 Exactness: TypeAlias = Literal["exact", "asymptotic", "heuristic"]
@@ -170,8 +169,8 @@ def _normalisation(at: Settings) -> Any:
 
 TIMESCALE_IN_STEPS = Measure(
     "τ = 1/δ steps",
-    lambda tau, at, _: 1 / tau,
-    lambda delta, at, _: 1 / delta,
+    lambda tau, at, _: averaging.timescale(tau),  # its own inverse
+    lambda delta, at, _: averaging.timescale(delta),
     of_no_decay=False,
 )
 TIMESCALE_IN_SAMPLES = Measure(
@@ -183,30 +182,28 @@ TIMESCALE_IN_SAMPLES = Measure(
 )
 TIMESCALE_IN_EPOCHS = Measure(
     "τ = b/(N·δ) epochs",
-    lambda tau, at, _: at.batch_size / at.examples / tau,
-    lambda delta, at, _: at.batch_size / at.examples / delta,
+    lambda tau, at, _: averaging.timescale_in_epochs_decay(tau, _steps_per_epoch(at)),
+    lambda delta, at, _: averaging.timescale_in_epochs(delta, _steps_per_epoch(at)),
     ("batch_size", "examples"),
     of_no_decay=False,
 )
 HALF_LIFE_IN_STEPS = Measure(
     "h = ln 2/−ln(1 − δ) steps",
-    lambda h, at, _: _forgotten(h),
+    lambda h, at, _: averaging.half_life_decay(h),
     lambda delta, at, _: _half_life(delta),
     of_no_decay=False,
 )
 HALF_LIFE_IN_EPOCHS = Measure(
     "h = (b/N)·ln 2/−ln(1 − δ) epochs",
-    lambda h, at, _: _forgotten(h * at.examples / at.batch_size),
-    lambda delta, at, _: _half_life(delta) * at.batch_size / at.examples,
+    lambda h, at, _: averaging.half_life_decay(h * _steps_per_epoch(at)),
+    lambda delta, at, _: _half_life(delta) / _steps_per_epoch(at),
     ("batch_size", "examples"),
     of_no_decay=False,
 )
 
 
-def _forgotten(steps: Any) -> Any:
-    """1 − 2^(−1/h), for a half-life of h steps."""
-    exponent = -math.log(2) / steps
-    return -(math if isinstance(exponent, float) else jnp).expm1(exponent)
+def _steps_per_epoch(at: Settings) -> Any:
+    return at.examples / at.batch_size
 
 
 def _half_life(delta: Any) -> Any:
@@ -215,7 +212,7 @@ def _half_life(delta: Any) -> Any:
             "With a decay rate of 1 all is gone in one step, and nothing has a "
             "half-life; lower weight_decay or learning_rate."
         )
-    return math.log(2) / -(math if isinstance(delta, float) else jnp).log1p(-delta)
+    return averaging.half_life(delta)
 
 
 BUDGET = Measure(

@@ -67,6 +67,57 @@ def test_the_rotation_is_the_length_of_a_step_by_the_norm():
     assert phi == pytest.approx((2 * ALPHA * l2 / (1 + BETA)) ** 0.5, rel=1e-12)
 
 
+def adam_l2_walk(l2, s):
+    """Of w ← w − αm'/√v, m' = βm + (1 − β)(sz + λ₂w), where v = s² + λ₂²·Var w.
+
+    The second moment is held at what it is in the mean, which is found by iteration.
+    """
+    variance = 0.0
+    for _ in range(200):
+        rate = ALPHA * (1 - BETA) / (s**2 + l2**2 * variance) ** 0.5
+        step = np.array([[1 - rate * l2, -rate * BETA], [l2, BETA]])
+        variance = stationary_variance(step, s * np.array([-rate, 1.0]))
+    return variance
+
+
+@pytest.mark.parametrize("s", [1e-3, 1.0, 30.0])
+def test_the_size_under_adam_with_l2_is_that_of_the_walk(s):
+    l2 = DELTA * s / ALPHA  # so that δ = αλ₂/s
+    rms = equilibrium.adam_l2_rms(ALPHA, l2, s)
+    assert rms == pytest.approx(adam_l2_walk(l2, s) ** 0.5, rel=LEADING)
+
+
+def test_the_penalty_s_part_of_the_second_moment_is_of_the_order_of_delta():
+    """Its next term: −δ/4 for the part itself and +δκ/2 for the walk, κ = 0.1/1.9."""
+    s, deltas = 2.0, np.array([1e-4, 2e-4])
+    excess = [
+        adam_l2_walk(delta * s / ALPHA, s)
+        / equilibrium.adam_l2_rms(ALPHA, delta * s / ALPHA, s) ** 2
+        - 1
+        for delta in deltas
+    ]
+    expected = deltas * (-1 / 4 + (1 - BETA) / (1 + BETA) / 2)
+    np.testing.assert_allclose(excess, expected, rtol=0.01)  # up to δ² again
+
+
+def test_the_norm_under_adam_with_l2_is_that_of_its_entries():
+    """Each entry's gradient is its σ_i by the norm that all of them have."""
+    sigma, l2 = np.array([0.1, 1.0, 5.0]), 1e-6
+    norm = equilibrium.adam_l2_norm(ALPHA, l2, sigma.sum())
+    squares = [adam_l2_walk(l2, s / norm) for s in sigma]
+    assert norm == pytest.approx(sum(squares) ** 0.5, rel=LEADING)
+
+
+def test_the_rotation_under_adam_with_l2_is_the_length_of_a_step_by_the_norm():
+    """In the letters of one paper: κ^½·(2α²λ₂d/G)^(1/3), for entries alike."""
+    d, l2 = 50, 1e-6
+    norm = equilibrium.adam_l2_norm(ALPHA, l2, d**0.5 * G)
+    phi = equilibrium.adam_l2_rotation(ALPHA, norm, BETA, d)
+    kappa = (1 - BETA) / (1 + BETA)
+    expected = kappa**0.5 * (2 * ALPHA**2 * l2 * d / G) ** (1 / 3)
+    assert phi == pytest.approx(expected, rel=1e-12)
+
+
 def test_what_is_left_of_the_leading_order_is_proportional_to_delta():
     def excess(delta):
         return adamw_walk(delta) / equilibrium.adamw_rms(ALPHA, delta) ** 2 - 1
@@ -86,6 +137,20 @@ INVERSES = {
     "sgd_norm": (
         lambda d: equilibrium.sgd_norm(ALPHA, d, BETA, G),
         lambda x: equilibrium.sgd_norm_decay(ALPHA, x, BETA, G),
+    ),
+    "adam_l2_rms": (
+        lambda lam: equilibrium.adam_l2_rms(ALPHA, lam, 0.3),
+        lambda x: equilibrium.adam_l2_rms_decay(ALPHA, x, 0.3),
+    ),
+    "adam_l2_norm": (
+        lambda lam: equilibrium.adam_l2_norm(ALPHA, lam, 7.0),
+        lambda x: equilibrium.adam_l2_norm_decay(ALPHA, x, 7.0),
+    ),
+    "adam_l2_rotation": (
+        lambda lam: equilibrium.adam_l2_rotation(
+            ALPHA, equilibrium.adam_l2_norm(ALPHA, lam, 7.0), BETA, 50
+        ),
+        lambda x: equilibrium.adam_l2_rotation_decay(ALPHA, x, BETA, 7.0, 50),
     ),
 }
 
@@ -121,10 +186,11 @@ def settled(step, norm):
     return np.mean(np.square(norms[half:])), np.mean(np.square(angles[half:]))
 
 
-def adamw(delta, b2=0.999):
+def adam(delta=0.0, l2=0.0, b2=0.999):
     m, v = np.zeros(DIMENSION), np.zeros(DIMENSION)
 
     def step(t, w, g):
+        g = g + l2 * w
         m[:] = BETA * m + (1 - BETA) * g
         v[:] = b2 * v + (1 - b2) * g * g
         direction = m / (1 - BETA**t) / np.sqrt(v / (1 - b2**t))
@@ -152,7 +218,7 @@ OF_THE_NORM, OF_THE_ANGLE = 0.04, 0.02
 def test_a_scale_invariant_layer_settles_there(name):
     delta = 2e-3
     steps = {
-        "adamw": adamw(delta),
+        "adamw": adam(delta),
         "sgdw": sgd(delta),
         "sgd with l2": sgd(l2=delta * (1 - BETA) / ALPHA),
     }
@@ -163,3 +229,12 @@ def test_a_scale_invariant_layer_settles_there(name):
     assert square == pytest.approx(norm**2, rel=OF_THE_NORM)
     phi = equilibrium.rotation(delta, BETA)
     assert squared_angle == pytest.approx(phi**2, rel=OF_THE_ANGLE)
+
+
+def test_a_scale_invariant_layer_of_adam_with_l2_settles_there():
+    l2 = 2e-3 * 0.02 / ALPHA  # δ = αλ₂/s is 2e-3 where a gradient's entries are 0.02
+    norm = equilibrium.adam_l2_norm(ALPHA, l2, DIMENSION**0.5 * G)
+    square, squared_angle = settled(adam(l2=l2), norm)
+    assert square == pytest.approx(norm**2, rel=OF_THE_NORM)
+    phi = equilibrium.adam_l2_rotation(ALPHA, norm, BETA, DIMENSION)
+    assert squared_angle == pytest.approx(phi**2, rel=OF_THE_NORM)  # it is 1/‖w‖²

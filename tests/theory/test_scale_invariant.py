@@ -38,10 +38,26 @@ def adam(w, alpha, l2=0.0, decay_rate=0.0, eps=EPS):
     return np.array(visited)
 
 
+def lion(w, alpha, l2=0.0, decay_rate=0.0):
+    m, visited = np.zeros_like(w), []
+    for _ in range(STEPS):
+        g = gradient(w) + l2 * w
+        direction = np.sign(B1 * m + (1 - B1) * g)
+        m = B2 * m + (1 - B2) * g
+        w = w - alpha * direction - decay_rate * w
+        visited.append(w)
+    return np.array(visited)
+
+
 FAMILIES = {
     "SGD + L2": (
         scale_invariant.SGD_L2,
         lambda w, alpha, lam, eps: sgd(w, alpha, l2=lam),
+        -1,
+    ),
+    "SGDW, Optax": (
+        scale_invariant.SGDW_OPTAX,
+        lambda w, alpha, lam, eps: sgd(w, alpha, decay_rate=alpha * lam),
         -1,
     ),
     "SGDW, paper": (
@@ -62,6 +78,21 @@ FAMILIES = {
     "AdamW, paper": (
         scale_invariant.ADAMW_PAPER,
         lambda w, alpha, lam, eps: adam(w, alpha, decay_rate=lam, eps=eps),
+        0,
+    ),
+    "Lion + L2": (
+        scale_invariant.SIGN_L2,
+        lambda w, alpha, lam, eps: lion(w, alpha, l2=lam),
+        -2,
+    ),
+    "Lion, Optax": (
+        scale_invariant.SIGN_OPTAX,
+        lambda w, alpha, lam, eps: lion(w, alpha, decay_rate=alpha * lam),
+        -1,
+    ),
+    "Lion, paper": (
+        scale_invariant.SIGN_PAPER,
+        lambda w, alpha, lam, eps: lion(w, alpha, decay_rate=lam),
         0,
     ),
 }
@@ -90,3 +121,19 @@ def test_another_decay_does_not_scale(symmetry, run, _):
 @pytest.mark.parametrize(("symmetry", "_", "slope"), FAMILIES.values(), ids=FAMILIES)
 def test_the_slopes_are_those_of_the_figures(symmetry, _, slope):
     assert scale_invariant.predicted_slope(symmetry) == slope
+
+
+@pytest.mark.parametrize(("symmetry", "run", "_"), FAMILIES.values(), ids=FAMILIES)
+def test_the_equivalent_decay_visits_the_same_functions(symmetry, run, _):
+    w, alpha, lam = np.array([0.3, 1.0, -0.7]), 0.05, 0.02
+    new_alpha = C**symmetry.learning_rate * alpha
+    new = scale_invariant.equivalent_decay(symmetry, lam, alpha, new_alpha)
+    scaled = run(C * w, new_alpha, new, EPS / C)
+    # A quotient and a power, and 60 steps of what they round.
+    np.testing.assert_allclose(scaled, C * run(w, alpha, lam, EPS), rtol=1e-12)
+
+
+def test_the_equivalent_decay_of_the_same_learning_rate_is_the_same():
+    for symmetry, *_ in FAMILIES.values():
+        same = scale_invariant.equivalent_decay(symmetry, 0.02, 0.3, 0.3)
+        assert same == pytest.approx(0.02, rel=1e-15)

@@ -84,6 +84,41 @@ def test_lion_has_the_sum_over_its_lags(delta, b1, b2):
     np.testing.assert_allclose(np.cos(angle), correlation, rtol=EXACT, atol=1e-15)
 
 
+@pytest.mark.parametrize("delta", [1e-3, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9])
+def test_signs_of_a_momentum_are_those_of_lion_with_equal_betas(delta, beta):
+    """(1 − β)g + βm is then the momentum itself, with c_k = β^k; another formula."""
+    c = beta ** np.arange(1.0, 400)  # 0.9⁴⁰⁰ is 5e-19
+    rms = stationary.rms_sign(0.3, delta, jnp.array(c))
+    lion = stationary.rms_lion(0.3, delta, beta, beta)
+    np.testing.assert_allclose(rms, lion, rtol=EXACT)
+    angle = stationary.rotation_sign(delta, jnp.array(c))
+    expected = stationary.rotation_lion(delta, beta, beta)
+    np.testing.assert_allclose(angle, expected, rtol=EXACT)
+
+
+@pytest.mark.parametrize("delta", [1e-3, 0.3, 1.0])
+def test_signs_without_memory_are_a_walk_of_unit_steps(delta):
+    """A sum of independent ±α: V = α²/(1 − ρ²), and w_t·w_{t+1} = ρ‖w_t‖²."""
+    none = jnp.zeros(3)
+    variance = 0.3**2 * np.sum((1 - delta) ** (2 * np.arange(40_000)))
+    rms = stationary.rms_sign(0.3, delta, none)
+    np.testing.assert_allclose(rms, np.sqrt(variance), rtol=EXACT)
+    angle = stationary.rotation_sign(delta, none)
+    np.testing.assert_allclose(angle, np.arccos(1 - delta), rtol=EXACT)
+
+
+def test_signs_of_an_alternating_average_are_a_shorter_walk():
+    """n_t = g_t − bg_{t−1} has c_1 = −b/(1 + b²): a filter that no momentum is."""
+    rng, b, steps = np.random.default_rng(0), 0.8, 400
+    g = rng.normal(size=(steps + 1, 20_000))
+    signs = np.sign(g[1:] - b * g[:-1])
+    w = ALPHA * (1 - DELTA) ** np.arange(steps)[::-1] @ signs  # 0.98⁴⁰⁰ is 3e-4
+    rms = stationary.rms_sign(ALPHA, DELTA, jnp.array([-b / (1 + b**2)]))
+    # 1/√(2·20,000) is 0.5 %: 3 standard errors. Without memory it would be 34 % more.
+    np.testing.assert_allclose(np.sqrt(np.mean(w**2)), rms, rtol=0.015)
+
+
 def test_small_rates_give_the_published_leading_orders():
     delta = 1e-9
     np.testing.assert_allclose(
@@ -233,6 +268,8 @@ def test_every_form_is_traceable_and_differentiable():
         lambda d: stationary.norm_sgdm(0.1, d, 0.9, 1.0),
         lambda d: stationary.rotation_lion(d, 0.9, 0.99),
         lambda d: stationary.rms_lion(0.1, d, 0.9, 0.99),
+        lambda d: stationary.rms_sign(0.1, d, jnp.array([0.5, 0.2])),
+        lambda d: stationary.rotation_sign(d, jnp.array([0.5, 0.2])),
     ):
         values = jax.jit(jax.vmap(form))(deltas)
         np.testing.assert_allclose(values, [form(d) for d in deltas], rtol=1e-12)

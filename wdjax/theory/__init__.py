@@ -1,6 +1,8 @@
 """Closed forms: pure functions of arrays, one equation each."""
 
 from wdjax.theory import averaging as averaging
+from wdjax.theory import annealing as annealing
+from wdjax.theory import effective_learning_rate as effective_learning_rate
 from wdjax.theory import equilibrium as equilibrium
 from wdjax.theory import noisy_quadratic as noisy_quadratic
 from wdjax.theory import objective as objective
@@ -11,3 +13,4 @@ from wdjax.theory import rounding as rounding
 from wdjax.theory import scale_invariant as scale_invariant
 from wdjax.theory import shrinkage as shrinkage
 from wdjax.theory import stationary as stationary
+from wdjax.theory import transient as transient

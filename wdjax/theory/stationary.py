@@ -2,7 +2,7 @@ r"""Size and rotation of weights in equilibrium, without approximation.
 
 :mod:`~wdjax.theory.equilibrium` has the leading order in :math:`\delta`, with inverses;
 these forms also hold where :math:`\delta` is not small beside :math:`1 - \beta`, and
-for Lion.
+for Lion and other sign methods.
 
 The model, for all functions here. A layer is scale-invariant (see
 :mod:`~wdjax.theory.scale_invariant`), and its gradient is noise: orthogonal to the
@@ -192,6 +192,61 @@ def norm_sgdm(
     return jnp.sqrt(squared)
 
 
+def rotation_sign(
+    decay_rate: ScalarLike, correlations: Float[Array, " lags"]
+) -> Scalar:
+    r"""The angle by which a step along signs turns the weights.
+
+    .. math:: \cos\angle = 1 - \frac{\delta\,(1 - \delta Q)}{S}, \qquad
+        Q = \sum_{k \ge 1} \rho^{k-1}\,\frac2\pi \arcsin c_k
+
+    For any :math:`r_t = \operatorname{sign}(n_t)` with decoupled decay; assumes the
+    module's model, and that :math:`n_t` is Gaussian. Without memory,
+    :math:`c_k = 0`, the cosine is :math:`\rho`.
+
+    Args:
+        decay_rate: :math:`\delta \in (0, 1]`.
+        correlations: :math:`c_1, c_2, \dots` as in :func:`rms_sign`.
+
+    Returns:
+        The angle, in radians.
+    """
+    Q = _correlations_of_signs(decay_rate, correlations)
+    return _rotation(decay_rate, Q)
+
+
+def rms_sign(
+    learning_rate: ScalarLike,
+    decay_rate: ScalarLike,
+    correlations: Float[Array, " lags"],
+) -> Scalar:
+    r"""The root mean square of weights that steps along signs keep in equilibrium.
+
+    .. math::
+
+        \mathrm{RMS}^2 = \frac{\alpha^2}{1-\rho^2} \left[1 + 2 \sum_{k \ge 1} \rho^k\,
+        \frac2\pi \arcsin c_k\right]
+
+    For any :math:`r_t = \operatorname{sign}(n_t)` with decoupled decay: the signs of
+    two Gaussians with correlation :math:`c` have the correlation
+    :math:`\frac2\pi\arcsin c`. SignSGD has :math:`c_k = 0`; with the momentum
+    :math:`n \leftarrow \beta n + g` it has :math:`c_k = \beta^k`, and is Lion with
+    :math:`\beta_1 = \beta_2 = \beta`; for Lion itself :func:`rms_lion` has the sum in
+    closed form. Assumes the module's model, and that :math:`n_t` is Gaussian.
+
+    Args:
+        learning_rate: :math:`\alpha`, in units of the weights.
+        decay_rate: :math:`\delta \in (0, 1]`.
+        correlations: :math:`c_1, c_2, \dots`, of :math:`n_t` with :math:`n_{t-k}`;
+            zero beyond the last.
+
+    Returns:
+        The root mean square, in units of the weights.
+    """
+    Q = _correlations_of_signs(decay_rate, correlations)
+    return _rms(learning_rate, decay_rate, Q)
+
+
 def rotation_lion(decay_rate: ScalarLike, b1: ScalarLike, b2: ScalarLike) -> Scalar:
     r"""The angle by which a step of Lion turns the weights.
 
@@ -213,9 +268,7 @@ def rotation_lion(decay_rate: ScalarLike, b1: ScalarLike, b2: ScalarLike) -> Sca
     Returns:
         The angle, in radians.
     """
-    Q = _correlations_of_lion(decay_rate, b1, b2)
-    S = 1 + 2 * (1 - decay_rate) * Q
-    return 2 * jnp.arcsin(jnp.sqrt(decay_rate * (1 - decay_rate * Q) / S / 2))
+    return _rotation(decay_rate, _correlations_of_lion(decay_rate, b1, b2))
 
 
 def rms_lion(
@@ -245,8 +298,28 @@ def rms_lion(
         The root mean square, in units of the weights.
     """
     Q = _correlations_of_lion(decay_rate, b1, b2)
+    return _rms(learning_rate, decay_rate, Q)
+
+
+def _rotation(decay_rate: ScalarLike, Q: Scalar) -> Scalar:
+    """The module's rotation, with steps of variance V = 1."""
+    S = 1 + 2 * (1 - decay_rate) * Q
+    return 2 * jnp.arcsin(jnp.sqrt(decay_rate * (1 - decay_rate * Q) / S / 2))
+
+
+def _rms(learning_rate: ScalarLike, decay_rate: ScalarLike, Q: Scalar) -> Scalar:
+    """The module's RMS, with steps of variance V = 1."""
     S = 1 + 2 * (1 - decay_rate) * Q
     return learning_rate * jnp.sqrt(S / (decay_rate * (2 - decay_rate)))
+
+
+def _correlations_of_signs(
+    decay_rate: ScalarLike, correlations: Float[Array, " lags"]
+) -> Scalar:
+    """Q of the signs of Gaussians, summed over the given lags."""
+    before = jnp.arange(len(correlations))  # k − 1
+    c = 2 / jnp.pi * jnp.arcsin(correlations)
+    return jnp.sum((1 - decay_rate) ** before * c)
 
 
 _ARCSINE = np.cumprod([1.0, *((2 * n - 1) / (2 * n) for n in range(1, 2048))]) / (

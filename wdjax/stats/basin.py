@@ -1,0 +1,214 @@
+"""Where the best decay is, and how it moves with the learning rate."""
+
+import enum
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from wdjax.stats.intervals import UNKNOWN, Interval
+from wdjax.stats.power_law import power_law
+
+MIN_COLUMNS = 5  # uncensored learning rates that a slope needs
+
+
+class Censoring(enum.StrEnum):
+    """Why a learning rate has no best decay."""
+
+    EDGE = "minimum at the edge of the grid"
+    DIVERGED = "diverged cell among the five"
+    CURVATURE = "curvature not positive"
+    OUTSIDE = "vertex outside its five cells"
+
+
+class BestDecays(NamedTuple):
+    r"""The best decay of each column, from all seeds and without each of them.
+
+    Attributes:
+        values: :math:`\lambda^\star`; NaN where censored.
+        censored: for each column the reason, or ``None``.
+        without_seed: the same values without each seed in turn; no rows for one seed.
+    """
+
+    values: Float[np.ndarray, " columns"]
+    censored: tuple[Censoring | None, ...]
+    without_seed: Float[np.ndarray, "seeds columns"]
+
+
+class BasinSlope(NamedTuple):
+    r"""How the best decay moves with the learning rate.
+
+    Attributes:
+        slope: :math:`d\log\lambda^\star/d\log\alpha`; NaN throughout when inconclusive.
+        best_decays: :math:`\lambda^\star` for each learning rate; NaN where censored.
+        censored: for each learning rate the reason, or ``None``.
+    """
+
+    slope: Interval
+    best_decays: Float[np.ndarray, " learning_rates"]
+    censored: tuple[Censoring | None, ...]
+
+    @property
+    def num_censored(self) -> int:
+        """Learning rates without a best decay."""
+        return sum(reason is not None for reason in self.censored)
+
+
+class _Vertex(NamedTuple):
+    log_decay: float
+    censored: Censoring | None
+
+
+def _vertex(
+    log_decays: Float[np.ndarray, " decays"],
+    errors: Float[np.ndarray, "seeds decays"],
+) -> _Vertex:
+    mean = errors.mean(axis=0)  # NaN where one run diverged
+    if np.isnan(mean).all():
+        return _Vertex(np.nan, Censoring.DIVERGED)
+    best = int(np.nanargmin(mean))
+    if best in {0, len(mean) - 1} or len(mean) < 5:
+        return _Vertex(np.nan, Censoring.EDGE)
+    start = min(
+        max(best - 2, 0), len(mean) - 5
+    )  # one cell inside the edge: not centred
+    x = log_decays[start : start + 5] - log_decays[best]
+    five = mean[start : start + 5]
+    if np.isnan(five).any():
+        return _Vertex(np.nan, Censoring.DIVERGED)
+    c2, c1, _ = np.polyfit(x, five, deg=2)
+    if c2 <= 0:
+        return _Vertex(np.nan, Censoring.CURVATURE)
+    shift = -c1 / (2 * c2)
+    if not x[0] <= shift <= x[-1]:
+        return _Vertex(np.nan, Censoring.OUTSIDE)
+    return _Vertex(float(log_decays[best] + shift), None)
+
+
+def _leave_one_out(
+    errors: Float[np.ndarray, "seeds decays columns"],
+) -> list[Float[np.ndarray, "seeds-1 decays columns"]]:
+    if len(errors) == 1:
+        return []
+    return [np.delete(errors, seed, axis=0) for seed in range(len(errors))]
+
+
+def _check_increasing(name: str, axis: np.ndarray) -> None:
+    if not (np.isfinite(axis).all() and (np.diff(axis) > 0).all()):
+        raise ValueError(f"{name} must be finite and increase strictly: {axis}.")
+
+
+def best_decays(
+    decays: Float[np.ndarray, " decays"],
+    errors: Float[np.ndarray, "seeds decays columns"],
+    diverged: Bool[np.ndarray, "seeds decays columns"] | None = None,
+) -> BestDecays:
+    r"""The vertex of the basin of each column.
+
+    :math:`\log\lambda^\star` is the vertex of the quadratic through the five cells
+    round the minimum of the seed mean. The row :math:`\lambda = 0` has no logarithm and
+    is left out. A column is censored, with its reason, when its minimum lies at the
+    edge of the grid, when a run among the five cells diverged, when the curvature is
+    not positive, or when the vertex lies outside the five cells: a basin that is nearly
+    flat says nothing of its bottom. A cell with a diverged run is never the minimum.
+
+    Args:
+        decays: :math:`\lambda \ge 0`, in any one convention, increasing.
+        errors: validation error of each run, in any unit.
+        diverged: runs to treat as diverged beside those whose error is not finite.
+
+    Returns:
+        The best decays, and what was censored.
+
+    Raises:
+        ValueError: if the decays do not increase, or the shapes do not agree.
+    """
+    errors = np.asarray(errors, np.float64)
+    diverged = np.zeros(errors.shape, bool) if diverged is None else diverged
+    _check_increasing("decays", decays)
+    if decays.min() < 0:
+        raise ValueError(f"Decays must not be negative: {decays}.")
+    fits = errors.ndim == 3 and errors.shape[1] == len(decays)
+    if not fits or errors.shape != diverged.shape:
+        raise ValueError(
+            "errors (and diverged, if given) must have axes (seed, decay, column) = "
+            f"(seeds, {len(decays)}, columns); got {errors.shape} and {diverged.shape}."
+        )
+    positive = decays > 0
+    log_decays = np.log(np.asarray(decays, np.float64)[positive])
+    errors = np.where(diverged | ~np.isfinite(errors), np.nan, errors)[:, positive]
+
+    def vertices(errors: np.ndarray) -> list[_Vertex]:
+        return [_vertex(log_decays, column) for column in np.moveaxis(errors, 2, 0)]
+
+    found = vertices(errors)
+    without = [[v.log_decay for v in vertices(rest)] for rest in _leave_one_out(errors)]
+    return BestDecays(
+        np.exp([v.log_decay for v in found]),
+        tuple(v.censored for v in found),
+        np.exp(np.reshape(without, (-1, errors.shape[2]))),
+    )
+
+
+def basin_slope(
+    learning_rates: Float[np.ndarray, " learning_rates"],
+    decays: Float[np.ndarray, " decays"],
+    errors: Float[np.ndarray, "seeds decays learning_rates"],
+    diverged: Bool[np.ndarray, "seeds decays learning_rates"] | None = None,
+    level: float = 0.95,
+) -> BasinSlope:
+    r"""The slope :math:`d\log\lambda^\star/d\log\alpha` of the basin of best decays.
+
+    For each learning rate :math:`\lambda^\star` is that of :func:`best_decays`; then
+    least squares of :math:`\log\lambda^\star` on :math:`\log\alpha`. With fewer than
+    five learning rates uncensored the slope is NaN.
+
+    **The interval** is that of :func:`~wdjax.stats.power_law`, the wider of two. The
+    *regression* takes the columns for independent, so it does not see what one seed
+    does to all of them. The *jackknife* over seeds re-estimates everything, minimum
+    and censoring too, without each seed in turn; it does not see a basin that is not
+    straight. Their coverage at a nominal 95 %, on synthetic basins 3 points
+    deep, 5 seeds (2 points of error apart), 7 learning rates at half an octave,
+    9 decays at one octave, 1,000 repetitions:
+
+    ======================================  ==========  =========  =====
+    noise per run                           regression  jackknife  wider
+    ======================================  ==========  =========  =====
+    1 point, slope 0                              .938       .966   .983
+    1 point, slope −1                             .950       .975   .992
+    1 point, slope −2 (13 decays)                 .959       .974   .997
+    0.3 points, slope varies by .2 by seed        .752       .952   .959
+    0.3 points, columns .3 octaves off a line     .947       .764   .958
+    ======================================  ==========  =========  =====
+
+    Only the wider never covers less than 95 %; it errs on the side of INCONCLUSIVE.
+
+    Args:
+        learning_rates: :math:`\alpha`, positive, increasing.
+        decays: :math:`\lambda \ge 0`, in any one convention, increasing.
+        errors: validation error of each run, in any unit.
+        diverged: runs to treat as diverged beside those whose error is not finite.
+        level: the coverage, in (0, 1).
+
+    Returns:
+        The slope, the best decays and what was censored; with a single seed the ends of
+        the interval are NaN.
+
+    Raises:
+        ValueError: if an axis does not increase, or the shapes do not agree.
+    """
+    _check_increasing("learning_rates", learning_rates)
+    if learning_rates.min() <= 0:
+        raise ValueError(f"Learning rates must be positive: {learning_rates}.")
+    errors = np.asarray(errors, np.float64)
+    best = best_decays(decays, errors, diverged)
+    if errors.shape[2] != len(learning_rates):
+        raise ValueError(
+            f"errors has {errors.shape[2]} columns for {len(learning_rates)} learning "
+            "rates."
+        )
+    alphas = {"learning_rate": np.asarray(learning_rates, np.float64)}
+    law = power_law(alphas, best.values, best.without_seed, level)
+    enough = law.num_points >= MIN_COLUMNS
+    slope = law.exponents["learning_rate"] if enough else UNKNOWN
+    return BasinSlope(slope, best.values, best.censored)

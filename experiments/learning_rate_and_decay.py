@@ -17,19 +17,14 @@ Outcome.     Slopes −0.65 [−0.92, −0.38], 0.20 [0.01, 0.39], −1.30 [−2
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import xarray as xr
-from jaxtyping import Array, Float, PyTree
 from matplotlib.figure import Figure
 
-import wdjax
 from experiments.harness.findings import (
     Finding,
     Outcome,
@@ -40,30 +35,26 @@ from experiments.harness.findings import (
     shown,
     signed,
 )
+from experiments.harness.methods import METHODS
 from experiments.harness.networks import NETWORKS
 from experiments.harness.panels import Map, draw
 from experiments.harness.tolerances import tolerances
+from experiments.harness.trainings import (
+    Setting,
+    best_cell,
+    budgets,
+    percent,
+    trained,
+)
 from experiments.harness.workspace import Workspace
 from wdjax import data, plots, stats, sweep
 from wdjax.stats import Interval
-from wdjax.sweep.record import provenance
 from wdjax.theory import scale_invariant
 from wdjax.theory.scale_invariant import predicted_slope as predicted
 
 SECONDS = 400
 FULL_SECONDS = 1_450
 CLAIM = "With L2 the best decay moves with the learning rate; decoupled, it stays."
-
-
-class Range(NamedTuple):
-    """The ends of a logarithmic axis."""
-
-    low: float
-    high: float
-
-    def values(self, num: int) -> Float[np.ndarray, " num"]:
-        """``num`` values, neighbours in one ratio."""
-        return np.geomspace(self.low, self.high, num)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,74 +81,6 @@ FULL = dataclasses.replace(Config(), rows=11, seeds=12, first_seed=4000, steps=8
 
 RECORDS = 20  # points of a curve
 
-Hypers = Mapping[str, Float[Array, ""]]
-Schedule = Callable[[Array], Float[Array, ""]]
-
-
-class Method(NamedTuple):
-    """One panel: an optimizer, its axes, and how its best decay should move.
-
-    Attributes:
-        make: the optimizer, from hyper-parameters, schedule αη_t and momentum.
-        pull: the fraction of θ removed per unit of learning rate, δ_t/α_t, from
-            hyper-parameters, momentum and optimizer state.
-        learning_rates: the values of α.
-        decays: the values of λ, in the panel's own convention.
-        symmetry: predicts the slope.
-    """
-
-    make: Callable[[Hypers, Schedule, float], optax.GradientTransformation]
-    pull: Callable[[Hypers, float, PyTree], Float[Array, ""]]
-    learning_rates: Range
-    decays: Range
-    symmetry: scale_invariant.Symmetry
-
-
-METHODS = {
-    "SGD+L2": Method(
-        make=lambda h, lr, beta: wdjax.sgd_l2(lr, h["decay"], momentum=beta),
-        pull=lambda h, beta, state: h["decay"] / (1 - beta),
-        learning_rates=Range(0.5, 12),
-        decays=Range(2.5e-5, 6e-3),
-        symmetry=scale_invariant.SGD_L2,
-    ),
-    "SGDW": Method(
-        make=lambda h, lr, beta: wdjax.sgdw(
-            lr,
-            h["decay"],
-            convention=wdjax.PAPER,
-            momentum=beta,
-            peak_learning_rate=h["learning_rate"],
-        ),
-        pull=lambda h, beta, state: h["decay"] / h["learning_rate"],
-        learning_rates=Range(0.5, 12),
-        decays=Range(1.2e-3, 1.2e-1),
-        symmetry=scale_invariant.SGDW_PAPER,
-    ),
-    "Adam+L2": Method(
-        make=lambda h, lr, beta: wdjax.adam_l2(lr, h["decay"]),
-        pull=lambda h, beta, state: h["decay"] * adam_gain(state),
-        learning_rates=Range(4e-3, 4e-2),
-        decays=Range(2e-4, 1e-1),
-        symmetry=scale_invariant.ADAM_L2,
-    ),
-    "AdamW": Method(
-        make=lambda h, lr, beta: wdjax.adamw(lr, h["decay"]),
-        pull=lambda h, beta, state: h["decay"],
-        learning_rates=Range(3e-3, 6e-2),
-        decays=Range(0.08, 16),
-        symmetry=scale_invariant.ADAMW_OPTAX,
-    ),
-}
-
-
-def adam_gain(state: PyTree, b2: float = 0.999, eps: float = 1e-8) -> Float[Array, ""]:
-    r"""By how much Adam multiplies a small gradient: mean of 1/(√v̂ + ε)."""
-    adam = optax.tree.get(state, "ScaleByAdamState")
-    correction = 1 - b2**adam.count
-    gains = [1 / (jnp.sqrt(v / correction) + eps) for v in jax.tree.leaves(adam.nu)]
-    return sum(map(jnp.sum, gains), start=jnp.zeros(())) / sum(g.size for g in gains)
-
 
 def run(config: Config, workspace: Workspace) -> Outcome:
     """Measure and save, judge, draw."""
@@ -183,26 +106,14 @@ def measure(
 ) -> xr.Dataset:
     """One panel: every learning rate with every decay (and none), for every seed."""
     method = METHODS[name]
-    eta = sweep.SCHEDULES[config.schedule](config.steps)
-    network = NETWORKS[config.model]
-    model = network.make(classes=len(dataset.classes))
-    crop_and_flip = sweep.in_turn(sweep.random_crop, sweep.random_flip)
-    beta = config.momentum
-
-    def make_optimizer(h: Hypers) -> optax.GradientTransformation:
-        return method.make(h, lambda t: h["learning_rate"] * eta(t), beta)
-
-    train = sweep.make_train(
-        model.init,
-        model.apply,
-        make_optimizer,
-        steps=config.steps,
-        batch_size=config.batch_size,
-        records=RECORDS,
-        collect=model.collect,
-        augment=crop_and_flip if config.augment else None,
-        microbatch=network.microbatch_of(config.batch_size),
-        observe=lambda h, params, state: {"pull": method.pull(h, beta, state)},
+    setting = Setting(
+        NETWORKS[config.model],
+        config.schedule,
+        config.steps,
+        config.batch_size,
+        config.augment,
+        config.momentum,
+        RECORDS,
     )
     grid = sweep.grid(
         seed=range(config.first_seed, config.first_seed + config.seeds),
@@ -210,28 +121,17 @@ def measure(
         learning_rate=method.learning_rates.values(config.columns),
     )
     settings = {"method": name, **dataclasses.asdict(config)}
-    panel = workspace.run(
+    panel = trained(
         name,
-        train,
+        method,
+        setting,
         grid,
-        sweep.arrays(dataset),
+        dataset=dataset,
+        workspace=workspace,
         configuration=settings,
-        record_steps=config.steps // RECORDS * (np.arange(RECORDS) + 1),
     )
-    panel["decay_budget"] = budget(panel, eta, config.steps)
-    panel.attrs |= provenance(settings) | {"method": name, "data": dataset.label}
+    panel.attrs["method"] = name
     return panel
-
-
-def budget(panel: xr.Dataset, eta: Schedule, steps: int) -> xr.DataArray:
-    r"""The decay budget Σδ_t = Σ_r pull_r Σ_{t∈r} α_t.
-
-    Exact but for Adam+L2, whose pull was measured at the end of each record r.
-    """
-    etas = np.array([float(eta(jnp.asarray(t))) for t in range(steps)])
-    per_record = etas.reshape(panel.sizes["record"], -1).sum(axis=1)
-    alphas = panel.learning_rate * xr.DataArray(per_record, dims="record")
-    return (panel["pull"] * alphas).sum("record")
 
 
 def judge(panels: Mapping[str, xr.Dataset]) -> list[Finding]:
@@ -390,21 +290,3 @@ def pulls_harder(name: str, panel: xr.Dataset, share: float) -> Finding:
         convention=LABELS[name].table,
         notes=f"{panel.sizes['seed']} seeds, every pair counted",
     )
-
-
-def budgets(panel: xr.Dataset) -> str:
-    """The least and the largest decay budget of the cells that decay."""
-    mean = panel.decay_budget.isel(decay=slice(1, None)).mean("seed")
-    return f"{float(mean.min()):.2g} to {float(mean.max()):.2g}"
-
-
-def best_cell(panel: xr.Dataset) -> xr.Dataset:
-    """The cell with the least seed-mean validation error; one with a NaN is last."""
-    mean = panel.validation_error.mean("seed", skipna=False).fillna(np.inf)
-    where = mean.argmin(("decay", "learning_rate"))
-    return panel.isel({k: int(v) for k, v in where.items()})
-
-
-def percent(cell: xr.Dataset) -> Float[np.ndarray, " seeds"]:
-    """Test error of each seed, in percent."""
-    return 100 * cell.test_error.values

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from experiments.harness.figures import save_figure
 from experiments.harness.progress import CellBar
 from wdjax import sweep
-from wdjax.sweep import Grid, Progress
+from wdjax.sweep import Progress
+from wdjax.sweep.cells import Plan
 
 Watch = Callable[[str, Progress], None]
 
@@ -48,7 +49,7 @@ class Workspace:
         self,
         name: str,
         train: Callable[..., Any],
-        grid: Grid,
+        grid: Plan,
         data: PyTree,
         *,
         configuration: Mapping[str, Any],
@@ -59,7 +60,7 @@ class Workspace:
         Args:
             name: of the grid, for the bar, the folder and the logs.
             train: see there, as all that follows.
-            grid: of cells.
+            grid: of cells, or a design.
             data: the first argument of ``train``.
             configuration: all settings of the experiment.
             record_steps: the coordinate of curves.

@@ -18,13 +18,13 @@ Outcome.     Slopes −0.65 [−0.92, −0.38], 0.20 [0.01, 0.39], −1.30 [−2
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments.harness.data_settings import DataSettings
 from experiments.harness.findings import (
     Finding,
     Outcome,
@@ -58,12 +58,9 @@ CLAIM = "With L2 the best decay moves with the learning rate; decoupled, it stay
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(DataSettings):
     """Everything that defines the study; pilots used seeds below 3000."""
 
-    data: str = "photos10"
-    data_dir: Path | None = None
-    allow_unverified: bool = False
     model: str = "mlp"
     schedule: str = "cosine"
     columns: int = 7
@@ -84,9 +81,7 @@ RECORDS = 20  # points of a curve
 
 def run(config: Config, workspace: Workspace) -> Outcome:
     """Measure and save, judge, draw."""
-    dataset = data.load(
-        config.data, config.data_dir, allow_unverified=config.allow_unverified
-    )
+    dataset = config.load_data()
     panels = {}
     for name in METHODS:
         panels[name] = measure(name, config, dataset, workspace)

@@ -14,6 +14,7 @@ Examples:
 import dataclasses
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -23,10 +24,10 @@ import jax
 import tyro
 
 from experiments.harness import catalogue, distribution, summary, watch
+from experiments.harness.data_settings import DataSettings
 from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
-from wdjax import data as data_
 from wdjax.sweep.record import provenance, writable_folder
 
 Schedule: TypeAlias = Literal[
@@ -52,6 +53,7 @@ def run(
     data: str | None = None,
     data_dir: Path | None = None,
     allow_unverified: bool = False,
+    data_remark: str | None = None,
     model: Literal["mlp", "cnn", "resnet20", "wide_resnet", "vit"] | None = None,
     schedule: Schedule | None = None,
     steps: int | None = None,
@@ -75,6 +77,7 @@ def run(
         data_dir: where your copy of the data set is; nothing is downloaded.
         allow_unverified: accept files that are not those published, and say so on
             every output.
+        data_remark: what else to say of the data on every output.
         model: the network.
         schedule: of the learning rate.
         steps: of each training.
@@ -105,6 +108,7 @@ def run(
         "data": data,
         "data_dir": data_dir,
         "allow_unverified": allow_unverified or None,
+        "data_remark": data_remark,
         "model": model,
         "schedule": schedule,
         "steps": steps,
@@ -174,7 +178,7 @@ def _command(name: str, mode: str, options: dict[str, Any]) -> str:
     words += [] if mode == "default" else [f"--{mode}"]
     for key, value in options.items():
         if value is not None and key in catalogue.settings(catalogue.module(name)):
-            shown = "FOLDER" if isinstance(value, Path) else value
+            shown = "FOLDER" if isinstance(value, Path) else shlex.quote(str(value))
             flag = f"--{key.replace('_', '-')}"
             words.append(flag if value is True else f"{flag} {shown}")
     return " ".join(words)
@@ -183,10 +187,10 @@ def _command(name: str, mode: str, options: dict[str, Any]) -> str:
 def _load_once(name: str, mode: str, options: dict[str, Any]) -> None:
     """Meet the errors of an experiment's data before anything is run."""
     experiment = catalogue.module(name)
-    if "data" in catalogue.settings(experiment):
-        mode = catalogue.mode_of(experiment, mode)
-        asked = catalogue.configuration(experiment, mode, options)
-        data_.load(asked.data, asked.data_dir, allow_unverified=asked.allow_unverified)
+    mode = catalogue.mode_of(experiment, mode)
+    asked = catalogue.configuration(experiment, mode, options)
+    if isinstance(asked, DataSettings):
+        asked.load_data()
 
 
 def _say(text: str) -> None:

@@ -45,7 +45,10 @@ def test_label_gives_name_provenance_and_size(verified, label):
 
 
 def test_a_loaded_set_is_verified_unless_it_says_otherwise():
-    assert load("photos10").label == "photos10 (n = 4,000)"
+    photos10 = load("photos10")
+    assert photos10.label == "photos10 (n = 4,000)"
+    remarked = dataclasses.replace(photos10, remark="blurred", verified=False)
+    assert remarked.label == "photos10 (blurred, unverified, n = 4,000)"
 
 
 @pytest.mark.parametrize("name", ["photos10", "digits"])

@@ -31,6 +31,7 @@ class Dataset:
         validation: what selection may see.
         test: looked at once.
         verified: whether the files are, by checksum, those that were published.
+        remark: what else a reader must know of the images, e.g. "re-encoded".
     """
 
     name: str
@@ -41,9 +42,12 @@ class Dataset:
     validation: Split
     test: Split
     verified: bool = True
+    remark: str = ""
 
     @property
     def label(self) -> str:
         """Name, provenance and number of training images, to stamp on outputs."""
-        unverified = "" if self.verified else "unverified, "
-        return f"{self.name} ({unverified}n = {len(self.train.labels):,})"
+        unverified = "" if self.verified else "unverified"
+        number = f"n = {len(self.train.labels):,}"
+        said = ", ".join(filter(None, (self.remark, unverified, number)))
+        return f"{self.name} ({said})"

@@ -1,5 +1,6 @@
 """One door to all sets: names, labels, and sentences for what is wrong."""
 
+import dataclasses
 import sys
 
 import numpy as np

@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +32,17 @@ _environment = jinja2.Environment(
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
+
+
+def tally(report: Report) -> str:
+    """How many sentences of a report have each verdict."""
+    counts = Counter(shown_verdict(report, finding) for finding in report.findings)
+    return " · ".join(f"{n} {name}" for name, n in counts.most_common())
+
+
 _environment.globals.update(
     verdict=shown_verdict,
+    tally=tally,
     words=WORDS,
     configuration=lambda report: json.loads(report.provenance["configuration"]),
 )

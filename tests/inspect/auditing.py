@@ -21,7 +21,6 @@ UNKNOWN = {
     "optax.contrib.dpsgd": "its gradients are of another shape than its weights",
     "optax.contrib.mechanize": "θ is in its state and in the learned scale",
     "optax.contrib.prodigy": "θ is in the learned scale, and through ε entry by entry",
-    "lookahead(adamw)": "its params are pairs of trees",
     "sam(adamw) in opaque mode": "it needs a gradient function",
     "mechanize(adamw)": "as mechanize",
     "chain(adam, decay by the sign)": "what it takes is no fraction of θ",

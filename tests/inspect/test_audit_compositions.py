@@ -256,14 +256,13 @@ def test_a_factory_without_schedules_or_decay():
 
 def test_one_decaying_step_does_not_tell_how_schedules_are_followed():
     once = lambda a, b: chain(optax.adam(a), l2(lambda t: -b * (t == 0)))  # noqa: E731
-    assert np.isnan(audit(once, weights()).convention.schedule)
+    fit = audit(once, weights()).convention
+    assert np.isnan(fit.schedule)
+    # Of α and λ it is exact: four roundings of float64.
+    assert fit.residual == pytest.approx(0.0, abs=1e-12)
 
 
-def test_eight_steps_hide_a_late_decay_and_it_says_so():
-    late = chain(optax.adam(0.1), wdjax.decay_weights(rate.late(0.02, 8)))
-    assert audit(late, weights()).reasons == (
-        "no change of the weights changes any of 8 updates",
-    )
+def test_decay_that_ends_early():
     early = chain(optax.adam(0.1), wdjax.decay_weights(rate.early(0.02, 3)))
     assert "of 8 updates it decays in numbers 1 to 3 only" in str(audit(early))
 

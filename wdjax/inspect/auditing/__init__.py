@@ -7,6 +7,8 @@
 `kinds`         from responses to a kind
 `leaves`        the findings of an optimizer's leaves, or of a factory's
 `exponents`     the convention of δ_t
+`lookahead`     two copies of the weights, of which one is drawn to the other
+`later`         the counters of the state set forward
 `side_effects`  refused steps, small types, accumulation
 `report`        what was found, as text and as data
 """

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +14,48 @@ from jaxtyping import PyTree
 from wdjax import check
 from wdjax.decay.where.leaves import leaves_of
 from wdjax.inspect.auditing.exponents import NAMED, Exponents, fitted
-from wdjax.inspect.auditing.kinds import Kind
+from wdjax.inspect.auditing.kinds import FRACTIONS, Kind
 from wdjax.inspect.auditing.laboratory import (
     Box,
     DidNotRunError,
     black_box,
     its_own_errors,
 )
-from wdjax.inspect.auditing.leaves import Examined, Family, Precision, compare, examine
+from wdjax.inspect.auditing.later import ahead, rates_later, told_later
+from wdjax.inspect.auditing.leaves import (
+    Examined,
+    Family,
+    Precision,
+    compare,
+    examine,
+)
+from wdjax.inspect.auditing.lookahead import (
+    drawn_to_slow,
+    fast_alone,
+    looks_ahead,
+    synchronisation,
+)
 from wdjax.inspect.auditing.report import Audit, LeafAudit
 from wdjax.inspect.auditing.side_effects import side_effects
+from wdjax.inspect.auditing.trial import STEPS
 
 Factory: TypeAlias = Callable[[Any, Any], optax.GradientTransformation]
 
 DOUBLE = Precision(epsilon=float(np.finfo(np.float64).eps), tolerance=1e-6)
 SINGLE = Precision(epsilon=float(np.finfo(np.float32).eps), tolerance=2e-3)
-MEASURED = ("rates", "kept", "of_start", "of_all", "crosstalk", "of_step")
+EVIDENCE = ("rates", "kept", "of_start", "of_all", "crosstalk", "of_step")
+
+
+class Measured(NamedTuple):
+    """An audit.
+
+    Attributes:
+        audit: what was found.
+        start: to which the optimizer's counters were set; 0 for its first updates.
+    """
+
+    audit: Audit
+    start: int
 
 
 def audit(
@@ -71,35 +97,73 @@ def audit(
     check.positive("learning_rate", learning_rate)
     check.positive("weight_decay", weight_decay)
     extra = dict(extra_args or {})
-    if hasattr(optimizer, "init") and hasattr(optimizer, "update"):
-        one = cast("optax.GradientTransformation", optimizer)
-        found = _guarded(lambda p, pr: _of_one(one, p, extra, pr), params)
-        return _completed(found, one, params, extra, None)
-    if not callable(optimizer):
+    one = hasattr(optimizer, "init") and hasattr(optimizer, "update")
+    if not one and not callable(optimizer):
         raise ValueError(
             f"optimizer is a {type(optimizer).__name__}; it must be a gradient "
             "transformation, or a function of (learning_rate, weight_decay) to one."
         )
     rates = (learning_rate, weight_decay)
-    found = _guarded(lambda p, pr: _of_factory(optimizer, p, rates, extra, pr), params)
+    if one:
+        single = cast("optax.GradientTransformation", optimizer)
+        return _audited(lambda *_: single, params, None, extra)
+    return _audited(cast("Factory", optimizer), params, rates, extra)
+
+
+def _audited(
+    make: Factory,
+    params: PyTree,
+    rates: tuple[float, float] | None,
+    extra: Mapping[str, Any],
+) -> Audit:
+    """Of one optimizer where no rates are given; through a lookahead's fast weights."""
+    fast = params.fast if isinstance(params, optax.LookaheadParams) else params
+    if not looks_ahead(lambda pair: _example(make, rates).init(pair), fast):
+        return _of_tree(make, params, rates, extra)
+    found = _of_tree(lambda *both: fast_alone(make(*both)), fast, rates, extra)
     if not found.per_leaf:
         return found
-    example = optimizer(*rates)
-    return _completed(found, example, params, extra, learning_rate)
+    return drawn_to_slow(found, synchronisation(_example(make, rates), fast, extra))
+
+
+def _example(
+    make: Factory, rates: tuple[float, float] | None
+) -> optax.GradientTransformation:
+    return make(*(rates or (None, None)))
+
+
+def _of_tree(
+    make: Factory,
+    params: PyTree,
+    rates: tuple[float, float] | None,
+    extra: Mapping[str, Any],
+) -> Audit:
+    def measured(wide: PyTree, precision: Precision) -> Measured:
+        if rates is None:
+            return _of_one(_example(make, None), wide, extra, precision)
+        return _of_factory(make, wide, rates, extra, precision)
+
+    found = _guarded(measured, params)
+    if not found.audit.per_leaf:
+        return found.audit
+    alpha = None if rates is None else rates[0]
+    return _completed(found, _example(make, rates), params, extra, alpha)
 
 
 def _completed(
-    found: Audit,
+    measured: Measured,
     optimizer: optax.GradientTransformation,
     params: PyTree,
     extra: Mapping[str, Any],
     learning_rate: float | None,
 ) -> Audit:
     """With what it does in the parameters' own types, and λ in every convention."""
+    found, start = measured
     rates = None if found.decay_rate is None else np.array(found.decay_rate)
     more: list[str] = []
-    if found.per_leaf and found.kind != "unknown":
-        more = side_effects(optimizer, params, rates, extra)
+    if found.kind != "unknown":
+        at_first = None if start else rates  # side effects are seen at the start alone
+        more = side_effects(optimizer, params, at_first, extra)
     equivalents = {}
     if rates is not None and learning_rate is not None and found.kind == "decoupled":
         equivalents = _equivalents(float(rates.max()), learning_rate)
@@ -129,15 +193,19 @@ def _of_one(
     params: PyTree,
     extra: Mapping[str, Any],
     precision: Precision,
-) -> Audit:
-    box = black_box(optimizer, params, extra)
-    examined = examine(box, _shapes(params), precision)
-    return _audit(params, examined, None, None)
+) -> Measured:
+    box, shapes = black_box(optimizer, params, extra), _shapes(params)
+
+    def after(count: int) -> Audit:
+        examined = examine(ahead(box, shapes, count), shapes, precision)
+        return _audit(params, examined, None, None)
+
+    return _with_later(after, lambda: rates_later(box, shapes), precision)
 
 
 def _of_factory(
     make: Factory, params: PyTree, rates: tuple[float, float], *rest: Any
-) -> Audit:
+) -> Measured:
     extra, precision = rest
     alpha, lam = rates
     shapes = _shapes(params)
@@ -150,13 +218,43 @@ def _of_factory(
                 raise ValueError(f"the factory gives a {type(optimizer).__name__}")
         return black_box(optimizer, params, extra)
 
-    compared = compare(Family(lambda decay: box(alpha, decay), lam, shapes, precision))
-    leaf = _leading(compared.with_decay)
-    fit = None
-    without = compared.without[leaf].finding.kind
-    if compared.with_decay[leaf].finding.rates is not None:
-        fit = fitted(box, alpha, lam, leaf, shapes, alone=without == "none")
-    return _audit(params, compared.with_decay, without, fit)
+    def after(count: int) -> Audit:
+        def there(learning_rate: Any, decay: float) -> Box:
+            return ahead(box(learning_rate, decay), shapes, count)
+
+        compared = compare(
+            Family(lambda decay: there(alpha, decay), lam, shapes, precision)
+        )
+        leaf = _leading(compared.with_decay)
+        fit = None
+        without = compared.without[leaf].finding.kind
+        if compared.with_decay[leaf].finding.rates is not None:
+            fit = fitted(there, alpha, lam, leaf, shapes, alone=without == "none")
+        return _audit(params, compared.with_decay, without, fit)
+
+    return _with_later(after, lambda: rates_later(box(alpha, lam), shapes), precision)
+
+
+def _with_later(
+    after: Callable[[int], Audit],
+    later: Callable[[], Mapping[int, np.ndarray]],
+    precision: Precision,
+) -> Measured:
+    """Where nothing decays at first, what is there once something does."""
+    found = after(0)
+    mixed = found.without_decay not in {None, "none"}  # with what is no decay
+    if mixed or found.kind not in {*FRACTIONS, "none"}:
+        return Measured(found, 0)
+    then, least = later(), 100 * precision.epsilon
+    if found.kind != "none":
+        return Measured(told_later(found, then, least), 0)
+    starts = [n for n, deltas in then.items() if np.abs(deltas).max() > least]
+    if not starts:
+        return Measured(found, 0)
+    start, there = starts[0], after(starts[0])
+    seen = f"none in the first {STEPS} updates; this is with its counters at {start}"
+    reasons = (seen, *there.reasons)
+    return Measured(dataclasses.replace(there, reasons=reasons), start)
 
 
 def _audit(
@@ -179,7 +277,7 @@ def _audit(
         decay_rate=None if finding.rates is None else tuple(map(float, finding.rates)),
         convention=fit,
         without_decay=without,
-        evidence={name: _number(getattr(response, name)) for name in MEASURED},
+        evidence={name: _number(getattr(response, name)) for name in EVIDENCE},
         reasons=tuple(reasons),
     )
 
@@ -227,7 +325,9 @@ def _equivalents(delta: float, learning_rate: float) -> dict[str, float]:
     }
 
 
-def _guarded(measured: Callable[[PyTree, Precision], Audit], params: PyTree) -> Audit:
+def _guarded(
+    measured: Callable[[PyTree, Precision], Measured], params: PyTree
+) -> Measured:
     """In float64 if that works, else as it is, else what went wrong."""
     try:
         with jax.enable_x64(True):
@@ -239,4 +339,5 @@ def _guarded(measured: Callable[[PyTree, Precision], Audit], params: PyTree) -> 
         return measured(single, SINGLE)
     except DidNotRunError as error:
         hint = "if its update needs more than params, give extra_args="
-        return Audit("unknown", {}, reasons=(f"it could not be run: {error}", hint))
+        why = (f"it could not be run: {error}", hint)
+        return Measured(Audit("unknown", {}, reasons=why), 0)

@@ -78,7 +78,7 @@ def fitted(
     eta = jnp.asarray(ETA)
 
     def schedule(t: Any) -> Any:
-        return learning_rate * eta[t]
+        return learning_rate * eta[t % len(ETA)]
 
     try:
         scheduled = of(schedule, decay)

@@ -1,6 +1,6 @@
 """From responses to a kind of weight decay, with what speaks for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ FROZEN = "no gradient moves these weights, but they decay"
 AWAY = "weights of 0 without a gradient move: it pulls towards another point"
 SCALED = "the response is scaled by a number that depends on the weights"
 UNKNOWN_MEMORY = "its state holds the weights, in no way that is known here"
+FRACTIONS = ("decoupled", "growing")
+CLIPPED = "the decay is clipped together with the step: "
 OWN_RATE = "entry by entry it responds, in no one proportion to the weights"
 UNFOLLOWED = (
     "of the updates that were measured none follows the first that depends on the "
@@ -95,6 +97,17 @@ class Evidence:
 
 def decide(e: Evidence) -> Finding:
     """The kind that a leaf's evidence fits; unknown where none does."""
+    finding = _fitting(e)
+    if finding.kind not in FRACTIONS or finding.rates is None:
+        return finding
+    rate, huge = _largest(finding.rates), e.response.rate_of_huge
+    if not abs(huge) < 0.999 * abs(rate):
+        return finding
+    seen = f"{CLIPPED}of very large weights it takes {huge:.2g}, not {rate:.3g}"
+    return replace(finding, reasons=(*finding.reasons, seen))
+
+
+def _fitting(e: Evidence) -> Finding:
     r = e.response
     if not r.finite:
         return Finding("unknown", ("the updates are not finite",))
@@ -217,9 +230,7 @@ def _fraction(e: Evidence) -> Finding:
 
 def _following_gradients(r: Response) -> Finding:
     """A fraction of θ that is another where the gradients are."""
-    here, there = (
-        float(rates[np.argmax(np.abs(rates))]) for rates in (r.rates, r.rates_elsewhere)
-    )
+    here, there = map(_largest, (r.rates, r.rates_elsewhere))
     return Finding(
         _signed(r.rates),
         (
@@ -274,6 +285,10 @@ def _linear_memory(e: Evidence) -> Finding | None:
 def _positive(r: Response, e: Evidence) -> bool:
     lowest = min(float(r.rates.min()), r.kept_rates[0])
     return lowest >= -e.tolerance * r.largest
+
+
+def _largest(rates: np.ndarray) -> float:
+    return float(rates[np.argmax(np.abs(rates))])
 
 
 def _signed(rates: np.ndarray) -> Kind:

@@ -8,13 +8,19 @@ from typing import NamedTuple
 import numpy as np
 
 from wdjax.inspect.auditing.coupling import coupling, flips
-from wdjax.inspect.auditing.kinds import FROZEN, Evidence, Finding, decide
+from wdjax.inspect.auditing.kinds import (
+    CLIPPED,
+    FRACTIONS,
+    FROZEN,
+    Evidence,
+    Finding,
+    decide,
+)
 from wdjax.inspect.auditing.laboratory import Box, Leaves, difference, plus
 from wdjax.inspect.auditing.measure import measure, rates
 from wdjax.inspect.auditing.response import Response
 from wdjax.inspect.auditing.trial import Shapes, Trial, elsewhere, here
 
-FRACTIONS = ("decoupled", "growing")
 IN_FRONT = "with decay it is what it is without, of the gradient g + λθ"
 
 
@@ -170,9 +176,12 @@ def _scaled_with_the_step(finding: Finding, leaf: int, family: Family) -> Findin
     nearest = min(abs(double - proximal), abs(double - 2 * k))
     if nearest > 0.1 * abs(2 * k - proximal):  # neither, or lost to rounding
         return finding
+    clipped = [reason for reason in finding.reasons if reason.startswith(CLIPPED)]
     if abs(double - proximal) < abs(double - 2 * k):
-        return replace(finding, kind="proximal", reasons=("θ' = (θ + s)/(1 + δ)",))
-    return replace(finding, reasons=("θ' = (1 − δ)(θ + s): after the step",))
+        seen = ("θ' = (θ + s)/(1 + δ)", *clipped)
+        return replace(finding, kind="proximal", reasons=seen)
+    seen = ("θ' = (1 − δ)(θ + s): after the step", *clipped)
+    return replace(finding, reasons=seen)
 
 
 def _where(finding: Finding) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from wdjax.inspect.auditing.trial import (
 
 FOLLOWED = range(STEPS - 1)  # the steps whose changes are followed into later updates
 ENTRIES = (0, 1, 2, 3)  # the steps in which single entries are changed
+HUGE = 1e12  # times as large as all else, so that what limits an update shows
 Numbers = list[dict[str, Any]]
 
 
@@ -40,6 +41,7 @@ def measure(trial: Trial, elsewhere: Trial, epsilon: float) -> list[Response]:
         _entries(trial),
         _rest(trial, [numbers["rates"] for numbers in now]),
         _extremes(trial, shapes),
+        _huge(trial, [numbers["rates"] for numbers in now]),
     ]
     found = []
     for i in range(len(shapes)):
@@ -64,7 +66,7 @@ def _now(trial: Trial) -> Numbers:
     for t in range(len(trial.path)):
         v = directions(trial, t)
         K, *others = (_odd(trial, t, v, size) for size in (1.0, 3.0, 0.1))
-        rates.append(_along(K, v))
+        rates.append(along(K, v))
         off.append(_off_line(K, v))
         curved += [_ratios(minus(other, K), v) for other in others]
     return [
@@ -89,7 +91,7 @@ def _kept(trial: Trial) -> Numbers:
         v = directions(trial, s)
         for K in trial.impulse(s, v)[1:]:
             sizes.append(_ratios(K, v))
-            rates.append(_along(K, v))
+            rates.append(along(K, v))
             off.append(_off_line(K, v))
     return [
         {
@@ -209,6 +211,17 @@ def _extremes(trial: Trial, shapes: Shapes) -> Numbers:
     ]
 
 
+def _huge(trial: Trial, rates: list[np.ndarray]) -> Numbers:
+    """δ of huge weights, in the step in which that of others is largest."""
+    steps = [int(np.argmax(np.abs(rate))) for rate in rates]
+    found = {
+        t: along(_odd(trial, t, theta, HUGE, around_zero=True), theta)
+        for t in set(steps)
+        for theta in [trial.path.thetas[t]]
+    }
+    return [{"rate_of_huge": found[t][i]} for i, t in enumerate(steps)]
+
+
 def directions(trial: Trial, step: int) -> Leaves:
     """Changes of a step's weights, at right angles to θ, g and u in every leaf."""
     path = trial.path
@@ -243,12 +256,13 @@ def _every_second(shape: tuple[int, ...], parity: int) -> np.ndarray:
     return (np.indices(shape).sum(axis=0) % 2 == parity).astype(float)
 
 
-def _along(K: Leaves, v: Leaves) -> list[float]:
+def along(K: Leaves, v: Leaves) -> list[float]:
+    """−⟨K, v⟩/‖v‖² of each leaf: δ, where K is the response to v."""
     return [-float(np.vdot(k, d) / np.vdot(d, d)) for k, d in zip(K, v, strict=True)]
 
 
 def _off_line(K: Leaves, v: Leaves) -> list[float]:
-    return _ratios([k + r * d for k, d, r in zip(K, v, _along(K, v), strict=True)], v)
+    return _ratios([k + r * d for k, d, r in zip(K, v, along(K, v), strict=True)], v)
 
 
 def _ratios(a: Leaves, b: Leaves) -> list[float]:

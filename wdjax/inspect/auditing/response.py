@@ -35,6 +35,7 @@ class Response:
         snapped: the fraction of weights near 0 that become exactly 0.
         norm_spread: the deviation of ‖θ + u‖ over steps of large weights, over its
             mean.
+        rate_of_huge: δ_t of weights 10¹² times as large, where δ_t is largest.
         at_zero: the update of zero weights for zero gradients, if it keeps its
             direction.
         noise: what rounding alone may make of a response.
@@ -61,6 +62,7 @@ class Response:
     constant: float
     snapped: float
     norm_spread: float
+    rate_of_huge: float
     at_zero: float
     noise: float
     finite: bool

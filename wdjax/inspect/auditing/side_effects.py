@@ -51,7 +51,9 @@ def side_effects(
     found = _types(subject)
     if rates is not None and np.any(rates):
         on = np.abs(rates) > 1e-6 * np.abs(rates).max()
-        found += [*_rhythm(on), *_refused(subject), *_lost(subject, rates)]
+        found += _rhythm(on)
+        if on[0]:  # else the first update shows nothing of the decay
+            found += [*_refused(subject), *_lost(subject, float(abs(rates[0])))]
     return found
 
 
@@ -87,7 +89,7 @@ def _refused(subject: Subject) -> list[str]:
     return ["a step refused for its gradient does not decay"]
 
 
-def _lost(subject: Subject, rates: np.ndarray) -> list[str]:
+def _lost(subject: Subject, rate: float) -> list[str]:
     """Decay that rounding swallows, in narrow types."""
     zeros = jax.tree.map(jnp.zeros_like, subject.params)
     weights = jax.tree.map(_over_a_binade, subject.params)
@@ -96,7 +98,6 @@ def _lost(subject: Subject, rates: np.ndarray) -> list[str]:
     for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(weights), strict=True):
         if jnp.finfo(b.dtype).bits <= NARROW:
             shares.setdefault(b.dtype.name, []).append(np.ravel(a != b))
-    rate = float(np.max(np.abs(rates)))
     found = []
     for name, moves in sorted(shares.items()):
         share = float(np.mean(np.concatenate(moves)))

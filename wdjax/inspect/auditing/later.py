@@ -1,0 +1,102 @@
+"""What an optimizer does after more updates than can be run: its counters set forward.
+
+Counters are the integers of its state that grow as it runs, and never fall: so a
+schedule is elsewhere, and the mini-steps of an accumulation are not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wdjax.inspect.auditing.kinds import FRACTIONS
+from wdjax.inspect.auditing.laboratory import Box
+from wdjax.inspect.auditing.measure import along, directions
+from wdjax.inspect.auditing.report import Audit
+from wdjax.inspect.auditing.trial import Shapes, here
+
+# Multiples of the number of measured updates, so that what repeats in it is in step.
+COUNTS = (200, 1_000, 10_000, 100_000)
+
+
+def rates_later(box: Box, shapes: Shapes) -> Mapping[int, np.ndarray]:
+    """δ of each leaf at its largest, by the number to which the counters are set.
+
+    Args:
+        box: the optimizer.
+        shapes: of its leaves.
+    """
+    return {count: _rates(ahead(box, shapes, count), shapes) for count in COUNTS}
+
+
+def told_later(found: Audit, later: Mapping[int, np.ndarray], least: float) -> Audit:
+    """With a sentence where δ becomes another; what starts to decay is unknown.
+
+    Args:
+        found: of the first updates.
+        later: by the number to which the counters were set.
+        least: what counts as a δ.
+    """
+    counts = ", ".join(map(str, later))
+    leaves = dict(found.per_leaf)
+    reasons = list(found.reasons)
+    for (path, leaf), deltas in zip(
+        found.per_leaf.items(), np.array(list(later.values())).T, strict=True
+    ):
+        shown = ", ".join(f"{delta + 0.0:.3g}" for delta in deltas)
+        told = f"with its counters at {counts}: δ_t = {shown}"
+        if leaf.kind == "none" and np.abs(deltas).max() > least:
+            leaves[path] = replace(leaf, kind="unknown", reasons=(*leaf.reasons, told))
+            reasons.append(f"{path} is left alone at first, but not later")
+        elif leaf.decay_rate is not None and leaf.kind in FRACTIONS:
+            gaps = np.abs(deltas - leaf.decay_rate)
+            if gaps.max() > 1e-3 * abs(leaf.decay_rate):
+                leaves[path] = replace(leaf, reasons=(*leaf.reasons, told))
+                if told not in reasons:
+                    reasons.append(told)
+    return replace(found, per_leaf=leaves, reasons=tuple(reasons))
+
+
+def ahead(box: Box, shapes: Shapes, count: int) -> Box:
+    """The box with its counters set to a number; as it is for 0."""
+    if not count:
+        return box
+    which = _counters(here(box, shapes).states)
+
+    def init(theta: Any) -> Any:
+        leaves, structure = jax.tree.flatten(box.init(theta))
+        return structure.unflatten(
+            [
+                jnp.full_like(leaf, count) if counts else leaf
+                for leaf, counts in zip(leaves, which, strict=True)
+            ]
+        )
+
+    return box._replace(init=init)
+
+
+def _rates(box: Box, shapes: Shapes) -> np.ndarray:
+    trial = here(box, shapes)
+    zeros = [0 * a for a in trial.path.start]
+    found = []
+    for t in range(len(trial.path)):
+        v = directions(trial, t)
+        found.append(along(trial.derivatives_now(t, v, zeros), v))
+    rates = np.array(found)
+    return rates[np.argmax(np.abs(rates), axis=0), np.arange(len(zeros))]
+
+
+def _counters(states: list[Any]) -> list[bool]:
+    """Which leaves of a state are integers that grow from step to step."""
+    runs = zip(*map(jax.tree.leaves, states), strict=True)
+    return [_counts(run) for run in runs]
+
+
+def _counts(run: tuple[Any, ...]) -> bool:
+    if jnp.ndim(run[0]) or not jnp.issubdtype(jnp.result_type(run[0]), jnp.integer):
+        return False
+    steps = np.diff(np.array(run, int))
+    return bool((steps >= 0).all() and (steps > 0).any())

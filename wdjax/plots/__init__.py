@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
 
 from wdjax.plots import curves as curves
 from wdjax.plots import heat_map as heat_map
+from wdjax.plots import points as points
 from wdjax.plots import quadratics as quadratics
 from wdjax.plots import style as style
 from wdjax.plots import telemetry as telemetry

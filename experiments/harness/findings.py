@@ -6,6 +6,7 @@ would have changed it (:func:`turning`).
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from experiments.harness.tolerances import tolerances
@@ -145,6 +146,27 @@ def judged(
         convention,
         notes,
     )
+
+
+def worst(findings: Sequence[Finding]) -> Finding:
+    """The finding that decides about all of a kind: one sentence for many cells.
+
+    Args:
+        findings: of the same sentence, about one prediction each.
+
+    Returns:
+        One of the worst verdict, FAIL before INCONCLUSIVE before PASS; of those, the
+        one with the end of its interval farthest from its prediction.
+    """
+    severity = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
+
+    def order(finding: Finding) -> tuple[int, float]:
+        centre = finding.band.prediction or 0.0
+        return severity.index(finding.verdict), max(
+            abs(end - centre) for end in finding.interval
+        )
+
+    return max(findings, key=order)
 
 
 def signed(number: float, spec: str) -> str:

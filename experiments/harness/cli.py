@@ -54,7 +54,8 @@ def run(
     data_dir: Path | None = None,
     allow_unverified: bool = False,
     data_remark: str | None = None,
-    model: Literal["mlp", "cnn", "resnet20", "wide_resnet", "vit"] | None = None,
+    model: Literal["mlp", "plain_mlp", "cnn", "resnet20", "wide_resnet", "vit"]
+    | None = None,
     schedule: Schedule | None = None,
     steps: int | None = None,
     batch_size: int | None = None,

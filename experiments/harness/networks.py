@@ -33,6 +33,7 @@ NETWORKS = {
         partial(models.mlp, scale_invariant=True, epsilon=1e-12),
         "MLP, every layer normalised",
     ),
+    "plain_mlp": Network(models.mlp, "MLP, not normalised"),
     "cnn": Network(
         partial(models.cnn, scale_invariant=True, epsilon=1e-12),
         "CNN, every layer normalised",

@@ -11,6 +11,7 @@ from wdjax.theory import objective as objective
 from wdjax.theory import quadratic as quadratic
 from wdjax.theory import rounding as rounding
 from wdjax.theory import scale_invariant as scale_invariant
+from wdjax.theory import scaling as scaling
 from wdjax.theory import shrinkage as shrinkage
 from wdjax.theory import stationary as stationary
 from wdjax.theory import transient as transient

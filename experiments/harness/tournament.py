@@ -1,0 +1,135 @@
+"""Rules for λ, scored against tuning it: regrets, their intervals, their pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from scipy.stats import t as student
+
+from experiments.harness import rates
+from wdjax import stats
+from wdjax.plots import style
+from wdjax.stats import Interval
+
+COLOURS = (
+    style.VERMILLION,
+    style.ORANGE,
+    style.INK,
+    style.GREEN,
+    style.BLUE,
+    style.PURPLE,
+    style.GREY,
+)
+
+
+def best_rate(panel: xr.Dataset) -> float:
+    """The vertex of a panel's basin, or its best grid point where there is none."""
+    vertex = float(rates.bests([panel]).values[0])
+    if np.isfinite(vertex):
+        return vertex
+    return float(panel.rate.values[best_place(panel)])
+
+
+def best_place(panel: xr.Dataset) -> int:
+    """The place of the least seed-mean validation error; one with a NaN is last."""
+    mean = panel.validation_error.mean("seed", skipna=False).fillna(np.inf)
+    return int(mean.argmin("rate"))
+
+
+def regret(panel: xr.Dataset, rate: float) -> Float[np.ndarray, " seeds"]:
+    """Test error at a rate less that of the rate selected by validation, in points.
+
+    Args:
+        panel: the dense sweep, seeds by rates.
+        rate: asked for; between grid points the error is linear in its logarithm, and
+            beyond them it is that of the end.
+
+    Returns:
+        One for each seed; negative where the selected rate was not the best in test.
+    """
+    test = panel.test_error.values
+    log_rates = np.log(panel.rate.values)
+    at = np.array([np.interp(np.log(rate), log_rates, row) for row in test])
+    return 100 * (at - test[:, best_place(panel)])
+
+
+def interval(
+    statistic: Callable[[Int[np.ndarray, " kept"]], Float[np.ndarray, " kept"]],
+    seeds: int,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of a number per seed that all seeds together calibrated.
+
+    The wider of two: Student's over the seeds' numbers, which takes calibration and
+    selection for given, and the jackknife, which repeats them without each seed.
+
+    Args:
+        statistic: from the seeds to use, by number, to a number for each of them.
+        seeds: how many there are.
+        level: the coverage.
+
+    Returns:
+        As :func:`wdjax.stats.mean_interval`.
+    """
+    everyone = np.arange(seeds)
+    found = stats.mean_interval(statistic(everyone), level)
+    if not np.isfinite(found).all():
+        return found
+    without = [statistic(np.delete(everyone, seed)).mean() for seed in everyone]
+    quantile = student.ppf((1 + level) / 2, seeds - 1)
+    jackknife = quantile * np.sqrt(seeds - 1) * np.std(without)
+    half = max(found.high - found.estimate, float(jackknife))
+    return Interval(found.estimate, found.estimate - half, found.estimate + half)
+
+
+def basin(ax: Axes, panel: xr.Dataset, asked: Mapping[str, float], title: str) -> None:
+    """Test error over δ, and the rate that each rule asks for.
+
+    Args:
+        ax: where to draw.
+        panel: the dense sweep.
+        asked: decay rates by rule.
+        title: what was changed.
+    """
+    errors = 100 * panel.test_error.values.mean(axis=0)
+    ax.plot(panel.rate, errors, color=style.INK, marker="o", markersize=3.5)
+    place = best_place(panel)
+    ax.plot(
+        panel.rate[place], errors[place], marker="*", color=style.INK, markersize=13
+    )
+    reach = np.ptp(errors) or 1.0
+    for row, (name, rate) in enumerate(asked.items()):
+        at = float(np.clip(rate, panel.rate[0], panel.rate[-1]))
+        top = errors.max() + 0.08 * reach * (row + 1)
+        ax.plot(at, top, marker="v", color=COLOURS[row], markersize=7, label=name)
+    ax.set(xscale="log", title=title, xlabel="decay rate δ of the peak step")
+    ax.set_ylabel("test error (%)")
+
+
+def heat(
+    ax: Axes,
+    table: Float[np.ndarray, "rules held_out"],
+    rules: Sequence[str],
+    changes: Sequence[str],
+) -> None:
+    """Mean regrets as a table of shaded numbers.
+
+    Args:
+        ax: where to draw.
+        table: in points.
+        rules: the rows.
+        changes: the columns.
+    """
+    finite = table[np.isfinite(table)]
+    top = max(1.0, float(np.max(finite, initial=0.0)))
+    ax.imshow(table, cmap="Oranges", vmin=0.0, vmax=1.3 * top, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        text = f"{value:.1f}".replace("-", "−")
+        ax.text(column, row, text, ha="center", va="center", fontsize=9)
+    ax.set_yticks(range(len(rules)), rules)
+    ax.set_xticks(range(len(changes)), [c.replace(", ", ",\n") for c in changes])
+    ax.tick_params(axis="x", labelsize=8, rotation=25, length=0)
+    ax.tick_params(axis="y", length=0)
+    ax.set_title("Regret (points of test error) of each rule where one thing changed")

@@ -1,0 +1,321 @@
+r"""I doubled my batch size: what λ now? A tournament of rules.
+
+Question.    A λ was tuned for one small run. When the learning rate, batch size,
+             epochs, data or width change, which rule for λ loses least against tuning
+             it anew?
+Prediction.  Keeping the timescale in epochs (Wang & Aitchison 2024) has a smaller mean
+             regret than keeping Optax's λ, paired by seed. The other rules are scored
+             beside them, without a prediction.
+Run.         python -m experiments run weight_decay_transfer
+Cost.        About 10 minutes on two CPU cores.
+Outcome.     Not run yet on its confirmatory seeds.
+
+Each rule is calibrated once, with the best λ by validation error of the small
+configuration. Elsewhere its regret is its test error less that of the λ which is best
+there by validation error on the grid; between grid points the error is linear in log λ,
+and a λ beyond the grid is given the error at its end. One schedule is used throughout,
+and so the conventions fall into three by their exponent of the peak: :mod:`wdjax.theory
+.scaling`. Regrets are in points of test error.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from experiments.harness import rates, tournament
+from experiments.harness.configurations import Configuration, sweep_rates
+from experiments.harness.data_settings import DataSettings
+from experiments.harness.findings import (
+    Finding,
+    Outcome,
+    at_most,
+    judged,
+    shown,
+    signed,
+)
+from experiments.harness.tolerances import tolerances
+from experiments.harness.workspace import Workspace
+from wdjax import data, plots
+from wdjax.stats import Interval
+from wdjax.theory import scaling
+from wdjax.theory.scaling import Rule
+
+SECONDS = 600
+FULL_SECONDS = SECONDS
+CLAIM = "The timescale of decay transfers to other runs better than Optax's λ does."
+
+RULES: Mapping[str, Rule] = {
+    "keep λ (Optax, corrected)": scaling.KEEP_OPTAX,
+    "keep λ (paper, constant δ)": scaling.KEEP_PAPER,
+    "keep λ (squared)": scaling.KEEP_SQUARED,
+    "normalised λ": scaling.NORMALISED,
+    "timescale": scaling.TIMESCALE,
+    "Power Lines": scaling.POWER_LINES,
+    "constant budget": scaling.CONSTANT_BUDGET,
+}
+OURS, THEIRS = "timescale", "keep λ (Optax, corrected)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(DataSettings):
+    """Everything that defines the study; pilots used seeds below 1000."""
+
+    schedule: str = "cosine"
+    learning_rate: float = 0.01
+    batch_size: int = 64
+    examples: int = 1024
+    epochs: int = 16
+    width: int = 64
+    factor: int = 4
+    smallest_rate: float = 3.0**-7
+    ratio: float = 3.0
+    rates: int = 8
+    seeds: int = 12
+    first_seed: int = 7000
+
+
+SMOKE = dataclasses.replace(
+    Config(), batch_size=64, examples=256, epochs=1, factor=2, rates=5, seeds=2
+)
+
+
+class Predictions(NamedTuple):
+    """What is judged, and what each rule says before anything is run.
+
+    Attributes:
+        difference_below: of mean regrets, in points.
+        factors: what each rule multiplies δ by, for each held-out configuration.
+    """
+
+    difference_below: float
+    factors: Mapping[str, Float[np.ndarray, " held_out"]]
+
+
+class Measured(NamedTuple):
+    """Sweeps over the same decay rates and seeds: the calibration, then held-out."""
+
+    calibration: xr.Dataset
+    held_out: Mapping[str, xr.Dataset]
+    learning_rates: Float[np.ndarray, " held_out"]
+
+
+def small(config: Config) -> Configuration:
+    """Where λ is tuned."""
+    return Configuration(
+        config.learning_rate,
+        config.batch_size,
+        config.examples,
+        config.epochs,
+        config.width,
+    )
+
+
+def held_out(config: Config) -> dict[str, Configuration]:
+    """Where λ is asked for: one thing changed by the factor, and two together."""
+    base, k = small(config), config.factor
+    examples = (
+        round((k - 0.25) * base.examples / 256) * 256 if k > 2 else k * base.examples
+    )
+    return {
+        f"learning rate ÷ {k}": base._replace(learning_rate=base.learning_rate / k),
+        f"learning rate × {k}": base._replace(learning_rate=base.learning_rate * k),
+        f"batch ÷ {k}": base._replace(batch_size=base.batch_size // k),
+        f"batch × {k}": base._replace(batch_size=base.batch_size * k),
+        f"epochs × {k}": base._replace(epochs=base.epochs * k),
+        f"data × {examples / base.examples:g}": base._replace(examples=examples),
+        f"width × {k}": base._replace(width=base.width * k),
+        f"batch × {k}, epochs × {k}": base._replace(
+            batch_size=base.batch_size * k, epochs=base.epochs * k
+        ),
+    }
+
+
+def predict(config: Config) -> Predictions:
+    """The rules' factors; the bound on the difference of regrets."""
+    base = small(config).scale(10)
+    others = [one.scale(10) for one in held_out(config).values()]
+    factors = {
+        name: np.array([scaling.decay_rate_factor(rule, base, o) for o in others])
+        for name, rule in RULES.items()
+    }
+    below = 100 * tolerances("weight_decay_transfer")["difference_below"]
+    return Predictions(below, factors)
+
+
+def measure(config: Config, dataset: data.Dataset, workspace: Workspace) -> Measured:
+    """The dense sweeps."""
+    grid = config.smallest_rate * config.ratio ** np.arange(config.rates)
+
+    def swept(configuration: Configuration) -> xr.Dataset:
+        return sweep_rates(
+            configuration,
+            grid,
+            range(config.first_seed, config.first_seed + config.seeds),
+            schedule=config.schedule,
+            dataset=dataset,
+            workspace=workspace,
+            settings=dataclasses.asdict(config),
+        )
+
+    others = held_out(config)
+    return Measured(
+        swept(small(config)),
+        {name: swept(one) for name, one in others.items()},
+        np.array([one.learning_rate for one in others.values()]),
+    )
+
+
+def regrets(
+    predictions: Predictions, measured: Measured, keep: Float[np.ndarray, " kept"]
+) -> dict[str, Float[np.ndarray, "held_out kept"]]:
+    """Each rule's regret in points, for each configuration and seed.
+
+    Args:
+        predictions: for the factors.
+        measured: the sweeps.
+        keep: the seeds, by number, that calibrate, select and are scored.
+    """
+    calibrated = tournament.best_rate(measured.calibration.isel(seed=keep))
+    panels = [panel.isel(seed=keep) for panel in measured.held_out.values()]
+    return {
+        name: np.stack(
+            [
+                tournament.regret(panel, calibrated * factor)
+                for panel, factor in zip(panels, factors, strict=True)
+            ]
+        )
+        for name, factors in predictions.factors.items()
+    }
+
+
+def judge(predictions: Predictions, measured: Measured) -> list[Finding]:
+    """The registered comparison; the other rules stand in its notes and the table."""
+    seeds = measured.calibration.sizes["seed"]
+
+    def difference(keep: Float[np.ndarray, " kept"]) -> Float[np.ndarray, " kept"]:
+        scores = regrets(predictions, measured, keep)
+        return (scores[OURS] - scores[THEIRS]).mean(axis=0)
+
+    interval = tournament.interval(difference, seeds)
+    everyone = scores(predictions, measured)
+    table = ", ".join(f"{name} {shown(i, '.2f')}" for name, i in everyone.items())
+    return [
+        judged(
+            "The timescale rule has less regret than keeping Optax's λ",
+            at_most(predictions.difference_below),
+            interval,
+            predicted=f"mean difference < {predictions.difference_below:g} points",
+            measured=f"{shown(interval, '+.2f')} points",
+            seeds=seeds,
+            budget=rates.budgets([measured.calibration, *measured.held_out.values()]),
+            convention="δ_t = λα_t; rules in δ at the peak",
+            notes=f"mean regret over {len(measured.held_out)} configurations: {table}; "
+            f"calibrated at δ = {tournament.best_rate(measured.calibration):.2g}; "
+            f"{beyond(predictions, measured)}",
+        )
+    ]
+
+
+def scores(predictions: Predictions, measured: Measured) -> dict[str, Interval]:
+    """Each rule's mean regret over the configurations."""
+    seeds = measured.calibration.sizes["seed"]
+
+    def mean(name: str) -> Interval:
+        return tournament.interval(
+            lambda keep: regrets(predictions, measured, keep)[name].mean(axis=0), seeds
+        )
+
+    return {name: mean(name) for name in predictions.factors}
+
+
+def beyond(predictions: Predictions, measured: Measured) -> str:
+    """How often a rule asked for a rate that is not on the grid."""
+    calibrated = tournament.best_rate(measured.calibration)
+    grid = measured.calibration.rate.values
+    asked = calibrated * np.array(list(predictions.factors.values()))
+    outside = int(((asked < grid[0]) | (asked > grid[-1])).sum())
+    return f"{outside} of {asked.size} rates beyond the grid"
+
+
+def answers(
+    predictions: Predictions, measured: Measured, mean: Mapping[str, Interval]
+) -> str:
+    """The table to print: what to multiply Optax's λ by, with the points it costs."""
+    all_seeds = np.arange(measured.calibration.sizes["seed"])
+    cells = regrets(predictions, measured, all_seeds)
+    peaks = measured.learning_rates / measured.calibration.learning_rate.item()
+    names = list(measured.held_out)
+    lines = [f"{'multiply λ by (regret in points)':34}" + " | ".join(names) + " | mean"]
+    for name, factors in predictions.factors.items():
+        row = [
+            f"{f / p:.3g} ({signed(float(r.mean()), '.2f')})"
+            for f, p, r in zip(factors, peaks, cells[name], strict=True)
+        ]
+        row = [text.center(len(n)) for text, n in zip(row, names, strict=True)]
+        lines.append(f"{name:34}" + " | ".join(row) + f" | {shown(mean[name], '.2f')}")
+    return "\n  ".join(lines)
+
+
+def doubled_batch() -> str:
+    """The question in the title, in one line."""
+    said = (f"{name} × {2**rule.batch_size:.3g}" for name, rule in RULES.items())
+    return "With the batch doubled and all else kept, multiply λ: " + ", ".join(said)
+
+
+def draw(
+    predictions: Predictions,
+    measured: Measured,
+    mean: Mapping[str, Interval],
+    caption: str,
+) -> Figure:
+    """Basins with the rates that the rules ask for; regrets; their means."""
+    figure = Figure(figsize=(18, 10), layout="constrained")
+    grid = figure.add_gridspec(3, 4)
+    calibrated = tournament.best_rate(measured.calibration)
+    for number, (name, panel) in enumerate(measured.held_out.items()):
+        ax = figure.add_subplot(grid[number // 4, number % 4])
+        asked = {r: calibrated * f[number] for r, f in predictions.factors.items()}
+        tournament.basin(ax, panel, asked, name)
+    all_seeds = np.arange(measured.calibration.sizes["seed"])
+    cells = regrets(predictions, measured, all_seeds)
+    table = np.stack([values.mean(axis=1) for values in cells.values()])
+    tournament.heat(
+        figure.add_subplot(grid[2, :2]), table, list(cells), list(measured.held_out)
+    )
+    ax = figure.add_subplot(grid[2, 2:])
+    plots.curves.intervals(
+        ax,
+        list(mean),
+        list(mean.values()),
+        colours=[tournament.COLOURS[i] for i in range(len(mean))],
+        xlabel="mean regret (points of test error)",
+    )
+    ax.set_title("Mean regret of each rule")
+    figure.suptitle(caption, fontsize=11)
+    return figure
+
+
+def run(config: Config, workspace: Workspace) -> Outcome:
+    """Predict, measure and save, judge, answer, draw."""
+    dataset = config.load_data()
+    predictions = predict(config)
+    measured = measure(config, dataset, workspace)
+    workspace.save(measured.calibration, "weight_decay_transfer.calibration.nc")
+    for number, panel in enumerate(measured.held_out.values()):
+        workspace.save(panel, f"weight_decay_transfer.{number:02d}.nc")
+    mean = scores(predictions, measured)
+    workspace.say(answers(predictions, measured, mean))
+    workspace.say(doubled_batch())
+    caption = (
+        f"{dataset.label} · MLP, every layer normalised · AdamW · {config.seeds} seeds "
+        f"· {config.schedule} schedule · λ tuned at {small(config).label}"
+    )
+    with plots.style.context():
+        figure = draw(predictions, measured, mean, caption)
+        workspace.save_figure(figure, "weight_decay_transfer")
+    return Outcome(judge(predictions, measured), dataset.label)

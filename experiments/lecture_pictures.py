@@ -39,7 +39,6 @@ from wdjax.plots import quadratics, style
 from wdjax.theory import quadratic
 
 SECONDS = 5
-FULL_SECONDS = SECONDS
 CLAIM = (
     "Gradient descent with an L2 penalty ends at (H + λI)⁻¹Hθ* whatever the step size; "
     "with a fixed decay λ' per step it ends there for λ = λ'/α, which moves with it."

@@ -40,7 +40,6 @@ from wdjax import stats
 from wdjax.plots import style
 
 SECONDS = 20
-FULL_SECONDS = SECONDS
 CLAIM = (
     "Decoupled weight decay is an L2 penalty for SGD and a rescaled one for a fixed "
     "diagonal preconditioner; no λ makes it the plain penalty there, nor for Adam; "

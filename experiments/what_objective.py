@@ -53,7 +53,6 @@ from wdjax.plots import style
 from wdjax.theory import objective
 
 SECONDS = 90
-FULL_SECONDS = SECONDS
 CLAIM = (
     "Under gradient noise SGD+L2, SGDW and Adam+L2 solve the ridge problem; AdamW "
     "solves another one, which depends on the noise. In a linear net the three shrink "

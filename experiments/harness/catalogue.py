@@ -31,8 +31,8 @@ def module(name: str) -> ModuleType:
         name: its file's name.
 
     Returns:
-        A module with ``CLAIM``, ``SECONDS`` and ``FULL_SECONDS`` (on two CPU cores),
-        ``Config``, ``SMOKE`` and ``run``; with ``FULL`` if that is another run.
+        A module with ``CLAIM``, ``SECONDS`` (on two CPU cores), ``Config``, ``SMOKE``
+        and ``run``; with ``FULL`` and ``FULL_SECONDS`` if there is a larger run.
 
     Raises:
         ValueError: there is none of that name.
@@ -42,6 +42,11 @@ def module(name: str) -> ModuleType:
             f"There is no experiment {name!r}. {check.nearest(name, names())}"
         )
     return importlib.import_module(f"experiments.{name}")
+
+
+def seconds(experiment: ModuleType) -> tuple[int, int]:
+    """What an experiment costs on two CPU cores, in default and with ``--full``."""
+    return experiment.SECONDS, getattr(experiment, "FULL_SECONDS", experiment.SECONDS)
 
 
 def mode_of(experiment: ModuleType, mode: str) -> str:

@@ -122,7 +122,7 @@ def cost_table() -> str:
     lines, totals = [f"{'':36} default      --full"], [0, 0]
     for name in experiments_.by_cost():
         experiment = experiments_.module(name)
-        seconds = (experiment.SECONDS, experiment.FULL_SECONDS)
+        seconds = experiments_.seconds(experiment)
         totals = [total + s for total, s in zip(totals, seconds, strict=True)]
         lines.append(_costs(name, seconds) + f"  {experiment.CLAIM}")
     return "\n".join([*lines, _costs("all", totals)])

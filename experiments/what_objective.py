@@ -12,15 +12,21 @@ Prediction.  On a quadratic of diagonal curvature h, minimiser θ* and gradient 
              singular values; AdamW leaves them unshrunk, as its entries fit into
              :math:`\pm1/\lambda`.
 Run.         python -m experiments run what_objective
-Cost.        TODO
-Outcome.     TODO
+Cost.        92 s on two CPU cores that others used too, compilation included.
+Outcome.     All nine PASS. The worst of 15 cells: 1.2505 [1.2490, 1.2520] for 1.25 with
+             SGD+L2 and SGDW, 1.2505 [1.2490, 1.2519] with Adam+L2; 0.6031 [0.6024,
+             0.6038] for 0.6029 with AdamW, whose distance from ridge is 0.75, 0.65,
+             0.39, 0.12, 0.65 at σ = 0, 0.1, 0.3, 1, 3. Spectra to 4e-12 for SGD, 7e-16
+             for Adam+L2, 1e-5 for AdamW (512 seeds, 5 for the nets; a quadratic with
+             three modes, a net with factors of 4 × 4; float64; 2026-11-27).
 
 The limits (α → 0, ε → 0, β₂ → 1) are approached, not extrapolated. Adam+L2 needs none
 of them: its fluctuation is the mirror image of itself about ridge, at every α and β₂.
-AdamW's mean is off by first orders in α and in 1 − β₂, a tenth of the tolerance at
-α = 0.001 and β₂ = 0.999; but a longer memory must be forgotten too: while gradients
-fall, the second moment is still that of larger ones, and slows AdamW down by about
-1 + αh/((1−β₂)|g|). Hence the number of steps.
+AdamW's mean is off by first orders in α and in 1 − β₂, in pilots by less than a tenth
+of the tolerance at α = 0.001 and β₂ = 0.999. A longer memory must itself be forgotten:
+while gradients fall, the second moment is still that of larger ones, and slows AdamW
+down by about 1 + αh/((1−β₂)|g|). A pilot of half as many steps ended 0.006 short of 1/λ
+at σ = 0, and would have failed. Pilots had other seeds and 128 chains.
 """
 
 import dataclasses
@@ -43,6 +49,7 @@ from experiments.harness.findings import (
     at_least,
     at_most,
     judged,
+    shown,
     signed,
     worst,
 )
@@ -84,6 +91,7 @@ class Config:
 
 SMOKE = dataclasses.replace(
     Config(),
+    seed=0,
     chains=16,
     num_steps=6_400,
     learning_rates=(0.05, 0.005),
@@ -322,7 +330,7 @@ def judge_gap(config: Config, predictions: Predictions, measured: Measured) -> F
         third,
         predicted=f"|θ − ridge| at least {TOLERANCES['adamw_from_ridge']:g} "
         f"at {LEVELS} of {len(gaps)} noise levels",
-        measured="in the mode predicted farthest: "
+        measured=f"{shown(third, '.3f')}; in the mode predicted farthest "
         + ", ".join(
             f"{signed(gap.estimate, '.3f')} at σ = {sigma:g}"
             for gap, sigma in zip(gaps, config.noises, strict=True)

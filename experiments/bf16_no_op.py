@@ -11,8 +11,11 @@ Prediction.  Of weights whose magnitudes are log-uniform over whole octaves,
              T = 1,000 steps of δ = 1e-4, within 3 standard errors; bfloat16 alone
              leaves all of them.
 Run.         python -m experiments run bf16_no_op
-Cost.        TODO
-Outcome.     TODO
+Cost.        12 s of CPU time, compilation included.
+Outcome.     All nine PASS: the ends exactly, on every number of 64 octaves; between
+             them at most 0.0126 [0.0119, 0.0132] off (5 seeds); what is left is 0.98
+             (master weights), 1.61 (error feedback) and 0.05 (stochastic rounding, 5
+             seeds) standard errors below (1−δ)^T (2026-11-27).
 """
 
 import dataclasses

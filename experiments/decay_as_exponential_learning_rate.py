@@ -14,8 +14,11 @@ Prediction.  With :math:`\rho = 1-\alpha\lambda`. SGD, t from 0:
              as they were, :math:`\varepsilon_t = \varepsilon\rho^{t-1}`. All logits
              within 1e-8 over 500 steps; with β as it was at least 1e-3 away.
 Run.         python -m experiments run decay_as_exponential_learning_rate
-Cost.        TODO
-Outcome.     TODO
+Cost.        34 s of CPU time, most of it compilation.
+Outcome.     All seven PASS: logits within 2.8e-11 (SGD), 4.4e-12 (momentum, decay),
+             2.0e-10 (momentum, L2) and 1.3e-12 (AdamW); with β as it was 2.1 and 1.5
+             away (the worst of 3 initialisations; an MLP with every layer normalised,
+             random inputs, float64, budget 1; 2026-11-27).
 """
 
 import dataclasses
@@ -40,7 +43,7 @@ from wdjax.plots import style
 from wdjax.theory import exponential_learning_rate as exponential
 from wdjax.theory import quadratic
 
-SECONDS = 25
+SECONDS = 35
 CLAIM = (
     "On scale-invariant weights decay is a learning rate that grows exponentially: SGD "
     "with α(1−αλ)^−(2t+1), AdamW with α(1−αλ)^−t and β₁, β₂ shrunk by 1−αλ and its "
@@ -464,7 +467,7 @@ def _draw_gaps(ax: Axes, measured: Measured) -> None:
         )
     ax.set(xlabel="step", ylabel="largest difference of a logit", ylim=(1e-17, 30))
     ax.set_title("(b) how far apart the functions are")
-    ax.legend(loc="center right", fontsize=9, bbox_to_anchor=(1.0, 0.38))
+    ax.legend(ncols=2, loc="center", fontsize=9, bbox_to_anchor=(0.53, 0.625))
 
 
 def draw(measured: Measured) -> Figure:

@@ -187,15 +187,14 @@ def measure_gaps(
         config.hidden, scale_invariant=True, epsilon=0.0, dtype=jnp.float32
     )
     init_key, batch_key = jax.random.split(jax.random.key(config.seed))
-    gradient = layers.minibatches(batch_key, model, arrays, config.batch_size)
-    images = arrays.test.images[: config.probes]
-    probes = standardised(arrays, images)
     eta = sweep.cosine(config.steps)
     start = model.init(init_key)
 
     def gaps(name: str, family: Family) -> Gaps:
         @jax.jit
-        def run(h: Hypers, scale):
+        def run(h: Hypers, scale, arrays: sweep.Arrays):
+            gradient = layers.minibatches(batch_key, model, arrays, config.batch_size)
+            probes = standardised(arrays, arrays.test.images[: config.probes])
             optimizer = family.make(
                 h, lambda t: h.learning_rate * eta(t), config.momentum
             )
@@ -213,7 +212,7 @@ def measure_gaps(
 
         def at(p: int, q: int, c: float):
             numbers = (c**p * family.learning_rate, c**q * family.decay, EPS / c)
-            return run(Hypers(*map(jnp.float32, numbers)), jnp.float32(c))
+            return run(Hypers(*map(jnp.float32, numbers)), jnp.float32(c), arrays)
 
         (p, q), c = predictions.symmetries[name], config.scale
         params, logits = at(p, q, 1.0)

@@ -44,6 +44,10 @@ def sizes(ax: Axes, found: Mapping[str, Sizes], predicted: Mapping[str, float]) 
         )
     ax.set(xscale="log", yscale="log", xlabel="size of the gradient σ, relative")
     ax.set_ylabel("RMS of the weights, relative")
+    ticks = (0.2, 0.5, 1, 2, 5)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
     ax.set_title("(a) exponents 0, ½ and 1")
     ax.legend(loc="upper left")
 

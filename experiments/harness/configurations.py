@@ -11,15 +11,19 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.harness.methods import METHODS
-from experiments.harness.networks import NETWORKS, Network
+from experiments.harness.networks import Network
 from experiments.harness.trainings import Setting, trained
 from experiments.harness.workspace import Workspace
-from wdjax import data, sweep
+from wdjax import data, models, sweep
 from wdjax.theory.scaling import Scale
+
+# With a free output layer the loss has a basin in λ as it has in practice; where logits
+# are normalised too it hardly has any.
+CAPTION = "MLP, hidden layers normalised"
 
 
 class Configuration(NamedTuple):
-    """The size of a run of AdamW on the normalised MLP.
+    """The size of a run of AdamW on an MLP whose hidden layers are normalised.
 
     Attributes:
         learning_rate: the peak α.
@@ -50,9 +54,10 @@ class Configuration(NamedTuple):
 
     def network(self) -> Network:
         """The MLP of this width."""
-        base = NETWORKS["mlp"]
-        hidden = (self.width, self.width)
-        return base._replace(make=partial(base.make, hidden=hidden))
+        make = partial(
+            models.mlp, (self.width, self.width), normalise=True, epsilon=1e-12
+        )
+        return Network(make, CAPTION)
 
     def scale(self, classes: int) -> Scale:
         """As the rules of scaling see it."""

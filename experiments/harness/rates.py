@@ -34,7 +34,7 @@ class Member(NamedTuple):
 
 
 def bests(panels: Sequence[xr.Dataset]) -> BestDecays:
-    """The best rate of each panel by validation error; all have the same rates.
+    """The best rate of each panel by validation loss; all have the same rates.
 
     Args:
         panels: from :func:`~experiments.harness.configurations.sweep_rates`.
@@ -42,9 +42,9 @@ def bests(panels: Sequence[xr.Dataset]) -> BestDecays:
     Returns:
         A column for each panel.
     """
-    errors = np.stack([p.validation_error.values for p in panels], axis=2)
+    losses = np.stack([p.validation_loss.values for p in panels], axis=2)
     diverged = np.stack([p.diverged_at.values >= 0 for p in panels], axis=2)
-    return stats.best_decays(panels[0].rate.values, errors, diverged)
+    return stats.best_decays(panels[0].rate.values, losses, diverged)
 
 
 def members(sweeps: Mapping[Configuration, xr.Dataset], factor: str) -> list[Member]:
@@ -88,13 +88,13 @@ def budgets(panels: Iterable[xr.Dataset]) -> str:
 
 
 def paired(a: xr.Dataset, b: xr.Dataset) -> xr.DataArray:
-    """Differences of validation error in points, seed by seed, at the same rates."""
-    gap = 100 * (a.validation_error.values - b.validation_error.values)
+    """Differences of validation loss in nats, seed by seed, at the same rates."""
+    gap = a.validation_loss.values - b.validation_loss.values
     return xr.DataArray(gap, dims=("seed", "rate"), coords={"rate": b.rate})
 
 
 def curves(ax: Axes, panels: Mapping[str, xr.Dataset]) -> None:
-    """Validation error over δ, a curve for each panel, with standard errors.
+    """Validation loss over δ, a curve for each panel, with standard errors.
 
     Args:
         ax: where to draw.
@@ -102,15 +102,15 @@ def curves(ax: Axes, panels: Mapping[str, xr.Dataset]) -> None:
     """
     shades = _shades(len(panels))
     for (label, panel), shade in zip(panels.items(), shades, strict=True):
-        errors = 100 * panel.validation_error.values
-        mean = errors.mean(axis=0)
+        losses = panel.validation_loss.values
+        mean = losses.mean(axis=0)
         error = (
-            errors.std(axis=0, ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else 0
+            losses.std(axis=0, ddof=1) / np.sqrt(len(losses)) if len(losses) > 1 else 0
         )
         ax.plot(panel.rate, mean, color=shade, marker="o", markersize=3.5, label=label)
         ax.fill_between(panel.rate, mean - error, mean + error, color=shade, alpha=0.15)
     ax.set(xscale="log", xlabel="decay rate δ of the peak step")
-    ax.set_ylabel("validation error (%)")
+    ax.set_ylabel("validation loss (nats)")
     ax.legend(fontsize=9)
 
 

@@ -33,26 +33,26 @@ def best_rate(panel: xr.Dataset) -> float:
 
 
 def best_place(panel: xr.Dataset) -> int:
-    """The place of the least seed-mean validation error; one with a NaN is last."""
-    mean = panel.validation_error.mean("seed", skipna=False).fillna(np.inf)
+    """The place of the least seed-mean validation loss; one with a NaN is last."""
+    mean = panel.validation_loss.mean("seed", skipna=False).fillna(np.inf)
     return int(mean.argmin("rate"))
 
 
 def regret(panel: xr.Dataset, rate: float) -> Float[np.ndarray, " seeds"]:
-    """Test error at a rate less that of the rate selected by validation, in points.
+    """Test loss at a rate less that of the rate selected by validation, in nats.
 
     Args:
         panel: the dense sweep, seeds by rates.
-        rate: asked for; between grid points the error is linear in its logarithm, and
+        rate: asked for; between grid points the loss is linear in its logarithm, and
             beyond them it is that of the end.
 
     Returns:
         One for each seed; negative where the selected rate was not the best in test.
     """
-    test = panel.test_error.values
+    test = panel.test_loss.values
     log_rates = np.log(panel.rate.values)
     at = np.array([np.interp(np.log(rate), log_rates, row) for row in test])
-    return 100 * (at - test[:, best_place(panel)])
+    return at - test[:, best_place(panel)]
 
 
 def interval(
@@ -85,7 +85,7 @@ def interval(
 
 
 def basin(ax: Axes, panel: xr.Dataset, asked: Mapping[str, float], title: str) -> None:
-    """Test error over δ, and the rate that each rule asks for.
+    """Test loss over δ, and the rate that each rule asks for.
 
     Args:
         ax: where to draw.
@@ -93,19 +93,19 @@ def basin(ax: Axes, panel: xr.Dataset, asked: Mapping[str, float], title: str) -
         asked: decay rates by rule.
         title: what was changed.
     """
-    errors = 100 * panel.test_error.values.mean(axis=0)
-    ax.plot(panel.rate, errors, color=style.INK, marker="o", markersize=3.5)
+    losses = panel.test_loss.values.mean(axis=0)
+    ax.plot(panel.rate, losses, color=style.INK, marker="o", markersize=3.5)
     place = best_place(panel)
     ax.plot(
-        panel.rate[place], errors[place], marker="*", color=style.INK, markersize=13
+        panel.rate[place], losses[place], marker="*", color=style.INK, markersize=13
     )
-    reach = np.ptp(errors) or 1.0
+    reach = np.ptp(losses) or 1.0
     for row, (name, rate) in enumerate(asked.items()):
         at = float(np.clip(rate, panel.rate[0], panel.rate[-1]))
-        top = errors.max() + 0.08 * reach * (row + 1)
+        top = losses.max() + 0.08 * reach * (row + 1)
         ax.plot(at, top, marker="v", color=COLOURS[row], markersize=7, label=name)
     ax.set(xscale="log", title=title, xlabel="decay rate δ of the peak step")
-    ax.set_ylabel("test error (%)")
+    ax.set_ylabel("test loss (nats)")
 
 
 def heat(
@@ -118,18 +118,18 @@ def heat(
 
     Args:
         ax: where to draw.
-        table: in points.
+        table: in nats.
         rules: the rows.
         changes: the columns.
     """
     finite = table[np.isfinite(table)]
-    top = max(1.0, float(np.max(finite, initial=0.0)))
+    top = max(0.01, float(np.max(finite, initial=0.0)))
     ax.imshow(table, cmap="Oranges", vmin=0.0, vmax=1.3 * top, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
-        text = f"{value:.1f}".replace("-", "−")
+        text = f"{value:.2f}".replace("-", "−")
         ax.text(column, row, text, ha="center", va="center", fontsize=9)
     ax.set_yticks(range(len(rules)), rules)
     ax.set_xticks(range(len(changes)), [c.replace(", ", ",\n") for c in changes])
     ax.tick_params(axis="x", labelsize=8, rotation=25, length=0)
     ax.tick_params(axis="y", length=0)
-    ax.set_title("Regret (points of test error) of each rule where one thing changed")
+    ax.set_title("Regret (nats of test loss), mean over seeds")

@@ -41,6 +41,15 @@ CORRECTED = Convention(1, 2)
 SQUARED = Convention(2, 2)
 """δ_t = λα_t²: schedule-free AdamC."""
 
+BY_NAME = {
+    "OPTAX": OPTAX,
+    "PYTORCH": PYTORCH,
+    "PAPER": PAPER,
+    "CONSTANT": CONSTANT,
+    "CORRECTED": CORRECTED,
+    "SQUARED": SQUARED,
+}
+
 
 def decay_rate(
     weight_decay: ScalarOrSchedule,

@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from wdjax.decay import convention as conventions
+from wdjax.decay.convention import BY_NAME
 from wdjax.inspect.auditing.laboratory import Box, DidNotRunError, difference
 from wdjax.inspect.auditing.measure import rates
 from wdjax.inspect.auditing.trial import Shapes, here
 
 ETA = (1.0, 0.5, 0.25, 0.8, 0.4, 0.9, 0.3, 0.6)  # η_t, unlike any usual schedule's
-NAMED = {
-    "OPTAX = PYTORCH": conventions.OPTAX,
-    "PAPER": conventions.PAPER,
-    "CONSTANT": conventions.CONSTANT,
-    "CORRECTED": conventions.CORRECTED,
-    "SQUARED": conventions.SQUARED,
+NAMED = {  # those that are the same, under all their names
+    " = ".join(name for name, other in BY_NAME.items() if other == convention): (
+        convention
+    )
+    for convention in BY_NAME.values()
 }
 
 

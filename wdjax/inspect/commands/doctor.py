@@ -19,16 +19,13 @@ import argparse
 import json
 from typing import Any
 
-import wdjax
 from wdjax.decay import where as where_
+from wdjax.decay.convention import BY_NAME
 from wdjax.inspect.bases import BASES
 from wdjax.inspect.commands.targets import made, named
 from wdjax.inspect.examination import doctor
 
-CONVENTIONS = {
-    name.lower(): getattr(wdjax, name)
-    for name in ("OPTAX", "PYTORCH", "PAPER", "CONSTANT", "CORRECTED", "SQUARED")
-}
+CONVENTIONS = {name.lower(): convention for name, convention in BY_NAME.items()}
 WHERE = {
     "all": None,
     "matrices": where_.matrices,

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from wdjax.inspect.auditing.kinds import FRACTIONS
-from wdjax.inspect.auditing.laboratory import Box
+from wdjax.inspect.auditing.laboratory import Box, Leaves
 from wdjax.inspect.auditing.measure import along, directions
 from wdjax.inspect.auditing.report import Audit
-from wdjax.inspect.auditing.trial import Shapes, here
+from wdjax.inspect.auditing.trial import Shapes, Trial, here
 
 # Multiples of the number of measured updates, so that what repeats in it is in step.
 COUNTS = (200, 1_000, 10_000, 100_000)
@@ -29,7 +29,12 @@ def rates_later(box: Box, shapes: Shapes) -> Mapping[int, np.ndarray]:
         box: the optimizer.
         shapes: of its leaves.
     """
-    return {count: _rates(ahead(box, shapes, count), shapes) for count in COUNTS}
+    first = here(box, shapes)
+    which = _counters(first.states)
+    v = [directions(first, t) for t in range(len(first.path))]
+    return {
+        count: _rates(Trial(_set(box, which, count), first.path), v) for count in COUNTS
+    }
 
 
 def told_later(found: Audit, later: Mapping[int, np.ndarray], least: float) -> Audit:
@@ -62,10 +67,10 @@ def told_later(found: Audit, later: Mapping[int, np.ndarray], least: float) -> A
 
 def ahead(box: Box, shapes: Shapes, count: int) -> Box:
     """The box with its counters set to a number; as it is for 0."""
-    if not count:
-        return box
-    which = _counters(here(box, shapes).states)
+    return _set(box, _counters(here(box, shapes).states), count) if count else box
 
+
+def _set(box: Box, which: list[bool], count: int) -> Box:
     def init(theta: Any) -> Any:
         leaves, structure = jax.tree.flatten(box.init(theta))
         return structure.unflatten(
@@ -78,15 +83,15 @@ def ahead(box: Box, shapes: Shapes, count: int) -> Box:
     return box._replace(init=init)
 
 
-def _rates(box: Box, shapes: Shapes) -> np.ndarray:
-    trial = here(box, shapes)
+def _rates(trial: Trial, v: list[Leaves]) -> np.ndarray:
     zeros = [0 * a for a in trial.path.start]
-    found = []
-    for t in range(len(trial.path)):
-        v = directions(trial, t)
-        found.append(along(trial.derivatives_now(t, v, zeros), v))
-    rates = np.array(found)
-    return rates[np.argmax(np.abs(rates), axis=0), np.arange(len(zeros))]
+    found = np.array(
+        [
+            along(trial.derivatives_now(t, along_v, zeros), along_v)
+            for t, along_v in enumerate(v)
+        ]
+    )
+    return found[np.argmax(np.abs(found), axis=0), np.arange(len(zeros))]
 
 
 def _counters(states: list[Any]) -> list[bool]:

@@ -62,16 +62,16 @@ def measure(trial: Trial, elsewhere: Trial, epsilon: float) -> list[Response]:
 
 def _now(trial: Trial) -> Numbers:
     """Responses in the same update, to changes across all that is known."""
-    rates, off, curved = [], [], []
+    numbers, off, curved = [], [], []
     for t in range(len(trial.path)):
         v = directions(trial, t)
-        K, *others = (_odd(trial, t, v, size) for size in (1.0, 3.0, 0.1))
-        rates.append(along(K, v))
+        K, far = (_odd(trial, t, v, size) for size in (1.0, 3.0))
+        numbers.append(along(K, v))
         off.append(_off_line(K, v))
-        curved += [_ratios(minus(other, K), v) for other in others]
+        curved.append(_ratios(minus(far, K), v))
     return [
         {
-            "rates": np.array([r[i] for r in rates]),
+            "rates": np.array([r[i] for r in numbers]),
             "off_line": max(o[i] for o in off),
             "curved": max(c[i] for c in curved),
         }
@@ -81,7 +81,11 @@ def _now(trial: Trial) -> Numbers:
 
 def rates(trial: Trial) -> list[np.ndarray]:
     """δ_t of each leaf, in every step."""
-    return [numbers["rates"] for numbers in _now(trial)]
+    found = []
+    for t in range(len(trial.path)):
+        v = directions(trial, t)
+        found.append(along(_odd(trial, t, v), v))
+    return list(np.array(found).T)
 
 
 def _kept(trial: Trial) -> Numbers:

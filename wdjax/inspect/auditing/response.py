@@ -18,7 +18,7 @@ class Response:
         rates: δ_t of each step: −⟨K_tt, v⟩/‖v‖², v at right angles to θ, g and u.
         rates_elsewhere: the same where gradients are 1/100 and weights twice as large.
         off_line: the part of K_tt that is not along v.
-        curved: how much K_tt differs for a change three times, or a tenth, as large.
+        curved: how much K_tt differs for a change three times as large.
         kept: the largest K_st of t > s.
         kept_rates: −⟨K_st, v⟩/‖v‖² of t > s, the least and the largest.
         kept_off_line: the part of those that is not along v.

@@ -271,7 +271,12 @@ def measure_sizes(config: Config, name: str) -> Sizes:
 
 
 def make_model(config: Config, classes: int) -> models.Model:
-    """The network, every layer normalised."""
+    """The network, every layer normalised: ``mlp`` or ``cnn``."""
+    if config.model not in {"mlp", "cnn"}:
+        raise ValueError(
+            f"model = {config.model!r} has trained gains or biases, to which the "
+            "prediction does not apply; give mlp or cnn."
+        )
     make = models.cnn if config.model == "cnn" else partial(models.mlp, config.hidden)
     return make(classes=classes, scale_invariant=True, epsilon=1e-12, dtype=jnp.float32)
 

@@ -83,7 +83,8 @@ def network(
 ) -> None:
     """The angle of every layer in every seed over its prediction."""
     _band(ax, tolerance)
-    for shift, (name, ratio) in zip((-0.12, 0.12), ratios.items(), strict=True):
+    shifts = 0.24 * (np.arange(len(ratios)) - (len(ratios) - 1) / 2)
+    for shift, (name, ratio) in zip(shifts, ratios.items(), strict=True):
         places = np.broadcast_to(np.arange(ratio.shape[1]) + shift, ratio.shape)
         ax.plot(
             places.ravel(),

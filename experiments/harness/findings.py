@@ -213,7 +213,8 @@ def _nearest(verdict: Verdict, shifts: list[float]) -> str:
         narrower = "only if the interval were narrower than the band"
         return f"{verdict} {narrower}" if verdict is Verdict.PASS else ""
     shift = min(finite, key=abs)
-    return f"{verdict} if it were {abs(shift):.2g} {'higher' if shift > 0 else 'lower'}"
+    way = "higher" if shift > 0 or (shift == 0 and shift == shifts[-1]) else "lower"
+    return f"{verdict} if it were {f'{abs(shift):.2g}' if shift else 'any'} {way}"
 
 
 class Outcome(NamedTuple):

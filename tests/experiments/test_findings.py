@@ -96,6 +96,8 @@ def test_an_interval_is_shown_with_its_ends_where_it_has_any():
         ),
         (around(0.0, 1e-3), exact(1e-4), "FAIL if it were 0.0009 higher"),
         (at_least(1.0), exact(3.0), "FAIL if it were 2 lower"),
+        (at_most(0.0), exact(0.0), "FAIL if it were any higher"),
+        (at_least(1.0), exact(1.0), "FAIL if it were any lower"),
     ],
 )
 def test_what_would_have_changed_the_verdict(band, interval, expected):

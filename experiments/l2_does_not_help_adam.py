@@ -78,8 +78,9 @@ class Config(DataSettings):
     augment: bool = False
 
 
+# 16 cells in flight everywhere, so that each method is compiled once.
 SMOKE = dataclasses.replace(
-    Config(), columns=2, rows=2, selection_seeds=1, seeds=3, steps=10
+    Config(), columns=4, rows=3, selection_seeds=1, seeds=16, steps=10
 )
 FULL = dataclasses.replace(Config(), others=("plain_mlp", "cnn"))
 

@@ -98,6 +98,8 @@ SMOKE = dataclasses.replace(
     seeds=2,
 )
 
+Regrets = dict[str, Float[np.ndarray, "held_out seeds"]]
+
 
 class Predictions(NamedTuple):
     """What is judged, and what each rule says before anything is run.
@@ -187,7 +189,7 @@ def measure(config: Config, dataset: data.Dataset, workspace: Workspace) -> Meas
 
 def regrets(
     predictions: Predictions, measured: Measured, keep: Float[np.ndarray, " kept"]
-) -> dict[str, Float[np.ndarray, "held_out kept"]]:
+) -> Regrets:
     """Each rule's regret in nats, for each configuration and seed.
 
     Args:
@@ -196,29 +198,52 @@ def regrets(
         keep: the seeds, by number, that calibrate, select and are scored.
     """
     calibrated = tournament.best_rate(measured.calibration.isel(seed=keep))
-    panels = [panel.isel(seed=keep) for panel in measured.held_out.values()]
-    return {
-        name: np.stack(
-            [
-                tournament.regret(panel, calibrated * factor)
-                for panel, factor in zip(panels, factors, strict=True)
-            ]
+    factors = np.array(list(predictions.factors.values()))
+    by_panel = [
+        tournament.regrets(panel.isel(seed=keep), calibrated * factors[:, number])
+        for number, panel in enumerate(measured.held_out.values())
+    ]
+    return dict(zip(predictions.factors, np.stack(by_panel, axis=1), strict=True))
+
+
+class Scores(NamedTuple):
+    """Regrets of all seeds, and of the others without each seed in turn."""
+
+    everyone: Regrets
+    without: list[Regrets]
+
+    def mean(self, name: str) -> Interval:
+        """A rule's regret, a mean over configurations and seeds."""
+        return tournament.interval(
+            self.everyone[name].mean(axis=0),
+            [rest[name].mean(axis=0) for rest in self.without],
         )
-        for name, factors in predictions.factors.items()
-    }
+
+    def difference(self, ours: str, theirs: str) -> Interval:
+        """One rule's mean regret less another's, paired by seed."""
+
+        def gap(one: Regrets) -> Float[np.ndarray, " seeds"]:
+            return (one[ours] - one[theirs]).mean(axis=0)
+
+        return tournament.interval(gap(self.everyone), [gap(r) for r in self.without])
+
+
+def score(predictions: Predictions, measured: Measured) -> Scores:
+    """Calibrate, select and score, with all seeds and without each."""
+    seeds = np.arange(measured.calibration.sizes["seed"])
+    return Scores(
+        regrets(predictions, measured, seeds),
+        [regrets(predictions, measured, np.delete(seeds, s)) for s in seeds]
+        if len(seeds) > 1
+        else [],
+    )
 
 
 def judge(predictions: Predictions, measured: Measured) -> list[Finding]:
     """The registered comparison; the other rules stand in its notes and the table."""
-    seeds = measured.calibration.sizes["seed"]
-
-    def difference(keep: Float[np.ndarray, " kept"]) -> Float[np.ndarray, " kept"]:
-        scores = regrets(predictions, measured, keep)
-        return (scores[OURS] - scores[THEIRS]).mean(axis=0)
-
-    interval = tournament.interval(difference, seeds)
-    everyone = scores(predictions, measured)
-    table = ", ".join(f"{name} {shown(i, '.3f')}" for name, i in everyone.items())
+    scores = score(predictions, measured)
+    interval = scores.difference(OURS, THEIRS)
+    table = ", ".join(f"{n} {shown(scores.mean(n), '.3f')}" for n in scores.everyone)
     return [
         judged(
             "The timescale rule has less regret than keeping Optax's λ",
@@ -226,7 +251,7 @@ def judge(predictions: Predictions, measured: Measured) -> list[Finding]:
             interval,
             predicted=f"mean difference < {predictions.difference_below:g} nats",
             measured=f"{shown(interval, '+.3f')} nats",
-            seeds=seeds,
+            seeds=measured.calibration.sizes["seed"],
             budget=rates.budgets([measured.calibration, *measured.held_out.values()]),
             convention="δ_t = λα_t; rules in δ at the peak",
             notes=f"mean regret over {len(measured.held_out)} configurations: {table}; "
@@ -234,18 +259,6 @@ def judge(predictions: Predictions, measured: Measured) -> list[Finding]:
             f"{beyond(predictions, measured)}",
         )
     ]
-
-
-def scores(predictions: Predictions, measured: Measured) -> dict[str, Interval]:
-    """Each rule's mean regret over the configurations."""
-    seeds = measured.calibration.sizes["seed"]
-
-    def mean(name: str) -> Interval:
-        return tournament.interval(
-            lambda keep: regrets(predictions, measured, keep)[name].mean(axis=0), seeds
-        )
-
-    return {name: mean(name) for name in predictions.factors}
 
 
 def beyond(predictions: Predictions, measured: Measured) -> str:
@@ -257,12 +270,9 @@ def beyond(predictions: Predictions, measured: Measured) -> str:
     return f"{outside} of {asked.size} rates beyond the grid"
 
 
-def answers(
-    predictions: Predictions, measured: Measured, mean: Mapping[str, Interval]
-) -> str:
+def answers(predictions: Predictions, measured: Measured, scores: Scores) -> str:
     """The table to print: what to multiply Optax's λ by, with the nats it costs."""
-    all_seeds = np.arange(measured.calibration.sizes["seed"])
-    cells = regrets(predictions, measured, all_seeds)
+    cells = scores.everyone
     peaks = measured.learning_rates / measured.calibration.learning_rate.item()
     names = list(measured.held_out)
     lines = [f"{'multiply λ by (regret in nats)':34}" + " | ".join(names) + " | mean"]
@@ -272,7 +282,9 @@ def answers(
             for f, p, r in zip(factors, peaks, cells[name], strict=True)
         ]
         row = [text.center(len(n)) for text, n in zip(row, names, strict=True)]
-        lines.append(f"{name:34}" + " | ".join(row) + f" | {shown(mean[name], '.3f')}")
+        lines.append(
+            f"{name:34}" + " | ".join(row) + f" | {shown(scores.mean(name), '.3f')}"
+        )
     return "\n  ".join(lines)
 
 
@@ -283,10 +295,7 @@ def doubled_batch() -> str:
 
 
 def draw(
-    predictions: Predictions,
-    measured: Measured,
-    mean: Mapping[str, Interval],
-    caption: str,
+    predictions: Predictions, measured: Measured, scores: Scores, caption: str
 ) -> Figure:
     """Basins with the rates that the rules ask for; regrets; their means."""
     figure = Figure(figsize=(18, 10), layout="constrained")
@@ -296,8 +305,7 @@ def draw(
         ax = figure.add_subplot(grid[number // 4, number % 4])
         asked = {r: calibrated * f[number] for r, f in predictions.factors.items()}
         tournament.basin(ax, panel, asked, name)
-    all_seeds = np.arange(measured.calibration.sizes["seed"])
-    cells = regrets(predictions, measured, all_seeds)
+    cells = scores.everyone
     table = np.stack([values.mean(axis=1) for values in cells.values()])
     tournament.heat(
         figure.add_subplot(grid[2, :2]), table, list(cells), list(measured.held_out)
@@ -305,9 +313,9 @@ def draw(
     ax = figure.add_subplot(grid[2, 2:])
     plots.curves.intervals(
         ax,
-        list(mean),
-        list(mean.values()),
-        colours=[tournament.COLOURS[i] for i in range(len(mean))],
+        list(cells),
+        [scores.mean(name) for name in cells],
+        colours=tournament.COLOURS[: len(cells)],
         xlabel="mean regret (nats of test loss)",
     )
     ax.set_title("Mean regret of each rule")
@@ -323,14 +331,14 @@ def run(config: Config, workspace: Workspace) -> Outcome:
     workspace.save(measured.calibration, "weight_decay_transfer.calibration.nc")
     for number, panel in enumerate(measured.held_out.values()):
         workspace.save(panel, f"weight_decay_transfer.{number:02d}.nc")
-    mean = scores(predictions, measured)
-    workspace.say(answers(predictions, measured, mean))
+    scores = score(predictions, measured)
+    workspace.say(answers(predictions, measured, scores))
     workspace.say(doubled_batch())
     caption = (
         f"{dataset.label} · {CAPTION} · AdamW · {config.seeds} seeds "
         f"· {config.schedule} schedule · λ tuned at {small(config).label}"
     )
     with plots.style.context():
-        figure = draw(predictions, measured, mean, caption)
+        figure = draw(predictions, measured, scores, caption)
         workspace.save_figure(figure, "weight_decay_transfer")
     return Outcome(judge(predictions, measured), dataset.label)

@@ -172,7 +172,7 @@ def identity(ax: Axes, errors: Mapping[str, float], tolerance: float) -> None:
     values = np.maximum(list(errors.values()), 1e-9)
     ax.barh(rows, values, height=0.55, color=style.BLUE, left=0)
     ax.axvline(tolerance, color=style.VERMILLION, linestyle="--", linewidth=1.4)
-    ax.text(tolerance, -0.75, "tolerance", color=style.VERMILLION, ha="center")
+    ax.text(1.2 * tolerance, -0.75, "tolerance", color=style.VERMILLION)
     ax.set_yticks(rows, list(errors))
     ax.set(xscale="log", xlim=(1e-8, 1e-4), ylim=(len(errors) - 0.4, -1.1))
     ax.set_xlabel(r"$\|\theta_T - \mathrm{average}\|/\|\theta_T\|$, float32")

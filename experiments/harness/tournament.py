@@ -1,10 +1,10 @@
 """Rules for λ, scored against tuning it: regrets, their intervals, their pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from scipy.stats import t as student
 
@@ -38,26 +38,29 @@ def best_place(panel: xr.Dataset) -> int:
     return int(mean.argmin("rate"))
 
 
-def regret(panel: xr.Dataset, rate: float) -> Float[np.ndarray, " seeds"]:
+def regrets(
+    panel: xr.Dataset, asked: Sequence[float] | np.ndarray
+) -> Float[np.ndarray, "rates seeds"]:
     """Test loss at a rate less that of the rate selected by validation, in nats.
 
     Args:
         panel: the dense sweep, seeds by rates.
-        rate: asked for; between grid points the loss is linear in its logarithm, and
+        asked: rates; between grid points the loss is linear in its logarithm, and
             beyond them it is that of the end.
 
     Returns:
-        One for each seed; negative where the selected rate was not the best in test.
+        One for each rate and seed; negative where the selected rate was not
+        the best in test.
     """
     test = panel.test_loss.values
     log_rates = np.log(panel.rate.values)
-    at = np.array([np.interp(np.log(rate), log_rates, row) for row in test])
-    return at - test[:, best_place(panel)]
+    at = np.array([np.interp(np.log(asked), log_rates, row) for row in test])
+    return at.T - test[:, best_place(panel)]
 
 
 def interval(
-    statistic: Callable[[Int[np.ndarray, " kept"]], Float[np.ndarray, " kept"]],
-    seeds: int,
+    numbers: Float[np.ndarray, " seeds"],
+    without: Sequence[Float[np.ndarray, " rest"]],
     level: float = 0.95,
 ) -> Interval:
     """The mean of a number per seed that all seeds together calibrated.
@@ -66,21 +69,21 @@ def interval(
     selection for given, and the jackknife, which repeats them without each seed.
 
     Args:
-        statistic: from the seeds to use, by number, to a number for each of them.
-        seeds: how many there are.
+        numbers: one for each seed.
+        without: those of the others, calibrated and selected without each seed in turn.
         level: the coverage.
 
     Returns:
         As :func:`wdjax.stats.mean_interval`.
     """
-    everyone = np.arange(seeds)
-    found = stats.mean_interval(statistic(everyone), level)
+    found = stats.mean_interval(numbers, level)
     if not np.isfinite(found).all():
         return found
-    without = [statistic(np.delete(everyone, seed)).mean() for seed in everyone]
-    quantile = student.ppf((1 + level) / 2, seeds - 1)
-    jackknife = quantile * np.sqrt(seeds - 1) * np.std(without)
-    half = max(found.high - found.estimate, float(jackknife))
+    quantile = student.ppf((1 + level) / 2, len(numbers) - 1)
+    means = [rest.mean() for rest in without]
+    jackknife = quantile * np.sqrt(len(numbers) - 1) * np.std(means)
+    # np.maximum: NaN, where a best rate without some seed does not exist, must win.
+    half = float(np.maximum(found.high - found.estimate, jackknife))
     return Interval(found.estimate, found.estimate - half, found.estimate + half)
 
 

@@ -152,7 +152,7 @@ def test_a_small_run_writes_every_cell_and_its_findings(tmp_path):
     said = []
     outcome = study.run(study.SMOKE, Workspace(tmp_path, said.append))
     assert len(outcome.findings) == 2
-    assert outcome.findings[0].seeds == 16
+    assert outcome.findings[0].seeds == 8
     stem = "l2_does_not_help_adam"
     cells = {f"{stem}.mlp.{m}.nc" for m in ("adamw", "adam_l2")}
     arms = {f"{stem}.mlp.selected_{m}.nc" for m in ("adamw", "adam_l2", "no_decay")}

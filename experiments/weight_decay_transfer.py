@@ -46,7 +46,6 @@ from wdjax.theory import scaling
 from wdjax.theory.scaling import Rule
 
 SECONDS = 600
-FULL_SECONDS = SECONDS
 CLAIM = "The timescale of decay transfers to other runs better than Optax's λ does."
 
 RULES: Mapping[str, Rule] = {

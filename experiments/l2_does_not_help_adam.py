@@ -53,7 +53,7 @@ from wdjax.sweep.cells import Plan
 
 SECONDS = 360
 FULL_SECONDS = 4_000
-CLAIM = "Tuned, AdamW generalises better than Adam with L2, which no decay would equal."
+CLAIM = "Tuned, AdamW generalises better than Adam with L2, which equals no decay."
 
 PAPER_RELATIVE = 15.0  # percent: what the paper's text states; shown, never required
 

@@ -12,6 +12,7 @@ LEADING = {"optax.fromage", "optax.contrib.momo", "optax.contrib.momo_adam"}
 answers: list[tuple[str, str]] = []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
 def test_a_factory(row):
     found = auditing.of_factory(row)
@@ -22,6 +23,7 @@ def test_a_factory(row):
         check_exponents(row, found.convention)
 
 
+@pytest.mark.slow
 def test_print_the_confusion_matrix(capsys):
     with capsys.disabled():
         print(f"\n\nof a factory:\n{auditing.matrix(answers)}")

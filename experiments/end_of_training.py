@@ -24,7 +24,6 @@ Outcome.     SGD passes all eight: walk 0.996 and 1.000 of the prediction, expon
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -36,6 +35,7 @@ from matplotlib.figure import Figure
 
 from experiments.harness import layers
 from experiments.harness.annealed import METHODS, Annealing
+from experiments.harness.data_settings import DataSettings
 from experiments.harness.findings import Finding, Outcome, around, judged
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
@@ -55,7 +55,7 @@ NETWORK = Annealing(decay_rate=3e-3, steady=3_000, falling=7_500)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(DataSettings):
     r"""Everything that defines the experiment; pilots used seeds below 1000.
 
     The schedule is the one under which layers stay as near to equilibrium as they were:
@@ -69,9 +69,6 @@ class Config:
     gradient_norm: float = 3.0  # √L of it
     b2: float = 0.99  # of the walk: 100 steps, in which the rates hardly change
     walk: Annealing = WALK
-    data: str = "photos10"
-    data_dir: Path | None = None
-    allow_unverified: bool = False
     hidden: tuple[int, ...] = (64, 64)
     batch_size: int = 8
     network: Annealing = NETWORK
@@ -386,9 +383,7 @@ def run(config: Config, workspace: Workspace) -> Outcome:
     Returns:
         One finding per sentence.
     """
-    dataset = data.load(
-        config.data, config.data_dir, allow_unverified=config.allow_unverified
-    )
+    dataset = config.load_data()
     predictions = predict(config)
     workspace.say("random walks and a network, four optimizers each")
     measured = measure(config, predictions, dataset)

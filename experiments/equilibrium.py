@@ -24,7 +24,6 @@ Outcome.     All thirteen PASS. Sizes and angles of the walks within 0.7 % and 0
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +36,7 @@ from matplotlib.figure import Figure
 import wdjax
 from experiments.harness import equilibrium_panels as panels
 from experiments.harness import layers
+from experiments.harness.data_settings import DataSettings
 from experiments.harness.equilibrium_panels import Sizes
 from experiments.harness.findings import Finding, Outcome, around, at_least, judged
 from experiments.harness.tolerances import tolerances
@@ -47,6 +47,7 @@ from wdjax.plots import style
 from wdjax.theory import equilibrium, stationary
 
 SECONDS = 120
+FULL_SECONDS = 600
 CLAIM = (
     "In equilibrium the optimizer and its decay set the size of scale-invariant "
     "weights and the angle by which they turn in a step."
@@ -54,7 +55,7 @@ CLAIM = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(DataSettings):
     """Everything that defines the experiment; pilots used seeds below 1000."""
 
     seeds: int = 5
@@ -66,9 +67,6 @@ class Config:
     levels: int = 16  # different σ_i
     decades: float = 1.5  # from the smallest to the largest
     exponent_steps: int = 8_000
-    data: str = "photos10"
-    data_dir: Path | None = None
-    allow_unverified: bool = False
     model: str = "mlp"
     hidden: tuple[int, ...] = (64, 64, 64, 64)
     batch_size: int = 16
@@ -443,9 +441,7 @@ def run(config: Config, workspace: Workspace) -> Outcome:
     Returns:
         One finding per sentence.
     """
-    dataset = data.load(
-        config.data, config.data_dir, allow_unverified=config.allow_unverified
-    )
+    dataset = config.load_data()
     predictions = predict(config)
     workspace.say("random walks, exponents, and a network's layers")
     measured = measure(config, predictions, dataset)

@@ -42,7 +42,7 @@ from wdjax import data, plots, stats, sweep
 from wdjax.stats import Interval
 from wdjax.theory import averaging, scaling
 
-SECONDS = 650
+SECONDS = 480
 CLAIM = (
     "Decoupled decay averages past updates over a timescale; how the best one moves "
     "with data, epochs and batch size is measured to ± 0.2."

@@ -45,7 +45,7 @@ from wdjax.stats import Interval
 from wdjax.theory import scaling
 from wdjax.theory.scaling import Rule
 
-SECONDS = 600
+SECONDS = 300
 CLAIM = "The timescale of decay transfers to other runs better than Optax's λ does."
 
 RULES: Mapping[str, Rule] = {
@@ -84,7 +84,7 @@ class Config(DataSettings):
     )
     smallest_rate: float = 2.0**-10
     rates: int = 9
-    seeds: int = 12
+    seeds: int = 6
     first_seed: int = 7000
 
 

@@ -64,7 +64,7 @@ class Config(DataSettings):
     other_learning_rates: tuple[float, ...] = (0.0015, 0.006)
     smallest_rate: float = 2.0**-10
     rates: int = 9
-    seeds: int = 12
+    seeds: int = 8
     first_seed: int = 5000
     identity_steps: int = 1_000
     identity_optimizers: tuple[str, ...] = ("AdamW", "NAdamW", "Lion", "SGDW")

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from experiments import learning_rate_and_decay as study
-from experiments.harness import summary
+from experiments.harness import catalogue, summary
 from wdjax import plots, sweep
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +23,11 @@ EXAMPLES = re.findall(
 
 def test_the_generated_parts_are_those_of_the_saved_results():
     assert summary.with_parts(README, summary.readme_parts()) == README
+
+
+def test_every_experiment_has_a_saved_outcome():
+    saved = {report.name for report in summary.reports(summary.OUTCOMES)}
+    assert saved == set(catalogue.names())
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,15 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.findings import Finding, Outcome, at_least, at_most, judged
+from experiments.harness.findings import (
+    Finding,
+    Outcome,
+    at_most,
+    equality,
+    inequality,
+    judged,
+)
+from experiments.harness.iterates import iterates
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
 from wdjax import stats
@@ -104,14 +112,7 @@ def iterate(
     def risk(theta):
         return (theta - theta_star) @ H @ (theta - theta_star) / 2
 
-    def step(carry, _):
-        theta, state = carry
-        updates, state = optimizer.update(jax.grad(risk)(theta), state, theta)
-        theta = optax.apply_updates(theta, updates)
-        return (theta, state), theta
-
-    start = (theta_0, optimizer.init(theta_0))
-    _, visited = jax.lax.scan(step, start, None, length=num_steps)
+    visited = iterates(optimizer, risk, theta_0, num_steps)
     return np.concatenate([np.asarray(theta_0)[None], np.asarray(visited)])
 
 
@@ -304,12 +305,11 @@ def equalities(config: Config, problem: Problem, runs: Runs) -> list[Finding]:
     tolerance = TOLERANCES["closed_form"]
 
     def zero(claim: str, predicted: str, error: float) -> Finding:
-        return judged(
+        return equality(
             claim,
-            at_most(tolerance),
-            stats.exact(error),
-            predicted=f"{predicted}, ± {tolerance:g}",
-            measured=f"off by at most {error:.1e}",
+            error,
+            tolerance,
+            predicted=predicted,
             convention=CONVENTION,
             notes=NOTES,
         )
@@ -356,11 +356,11 @@ def inequalities(runs: Runs) -> list[Finding]:
     ordered = sorted(differing, key=lambda run: run.l2)
     norms = [float(np.linalg.norm(run.iterates[-1])) for run in ordered]
     return [
-        judged(
+        inequality(
             "With λ' fixed the limit point moves when the step size changes.",
-            at_least(least),
-            stats.exact(length),
-            predicted=f"moves by at least {least:g}",
+            length,
+            least,
+            predicted="moves by",
             measured=f"moves by {length:.4f}",
             convention=CONVENTION,
             notes=NOTES,

@@ -33,10 +33,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import wdjax
-from experiments.harness.findings import Finding, Outcome, at_least, at_most, judged
+from experiments.harness import drawing
+from experiments.harness.findings import Finding, Outcome, equality, inequality
+from experiments.harness.iterates import iterates
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
-from wdjax import stats
 from wdjax.plots import style
 
 SECONDS = 20
@@ -71,8 +72,10 @@ class Config:
 SMOKE = dataclasses.replace(Config(), num_steps=200, num_l2s=100)
 
 TOLERANCES = tolerances("propositions")
-NOTES = "float64; tanh MLP, full batch; quadratic with and without Nesterov"
-CONVENTION = "δ the fraction removed per step"
+CONDITIONS = {
+    "convention": "δ the fraction removed per step",
+    "notes": "float64; tanh MLP, full batch; quadratic with and without Nesterov",
+}
 
 Vector = Float[Array, " d"]
 Iterates = Float[Array, "steps d"]
@@ -169,15 +172,7 @@ def train(
     optimizer: optax.GradientTransformation, problem: Problem, num_steps: int
 ) -> Iterates:
     """What an optimizer visits on the bare loss."""
-
-    def step(carry, _):
-        theta, state = carry
-        updates, state = optimizer.update(jax.grad(problem.loss)(theta), state, theta)
-        theta = theta + updates
-        return (theta, state), theta
-
-    start = (problem.theta_0, optimizer.init(problem.theta_0))
-    return jax.lax.scan(step, start, None, length=num_steps)[1]
+    return iterates(optimizer, problem.loss, problem.theta_0, num_steps)
 
 
 def descend(
@@ -322,6 +317,7 @@ def judge(measured: Measured) -> list[Finding]:
     r, d, rests = measured
     nearest = f"the nearest of {len(d.l2s)} λ"
     equal, rest = TOLERANCES["equivalence"], TOLERANCES["fixed_point"]
+    least = TOLERANCES["divergence_at_least"]
     same, lam, weaker = "the same iterates", "ridge with λ₂", "ridge with (1−β)λ₂"
     zeros = (
         ("Prop. 1: SGDW is SGD on f + (δ/2α)‖θ‖².", same, r.sgdw.max(), equal),
@@ -336,47 +332,25 @@ def judge(measured: Measured) -> list[Finding]:
         ("Nor does any for Adam.", nearest, d.adam.min()),
         ("Prop. 3 as printed in eq. (2) is another path.", "λ'/(2α)", r.printed.max()),
     )
-    return [_zero(*row) for row in zeros] + [_gap(*row) for row in gaps]
-
-
-def _zero(claim: str, predicted: str, error: float, tolerance: float) -> Finding:
-    return judged(
-        claim,
-        at_most(tolerance),
-        stats.exact(error),
-        predicted=f"{predicted}, ± {tolerance:g}",
-        measured=f"off by at most {error:.1e}",
-        convention=CONVENTION,
-        notes=NOTES,
-    )
-
-
-def _gap(claim: str, predicted: str, distance: float) -> Finding:
-    least = TOLERANCES["divergence_at_least"]
-    return judged(
-        claim,
-        at_least(least),
-        stats.exact(distance),
-        predicted=f"{predicted}: ‖Δθ‖/‖θ‖ at least {least:g}",
-        convention=CONVENTION,
-        notes=NOTES,
-    )
-
-
-def _panel(ax: Axes, x: np.ndarray, curves: dict, tolerance: float) -> None:
-    ax.axhline(tolerance, color=style.GREY, linewidth=1.0, linestyle="--", zorder=1)
-    for label, (y, colour) in curves.items():
-        shown = np.where((y > 0) & (y < 1e2), y, np.nan)  # not equal, not diverged
-        ax.semilogy(x, shown, color=colour, linewidth=1.6, label=label)
+    zero = [
+        equality(claim, error, tolerance, predicted=what, **CONDITIONS)
+        for claim, what, error, tolerance in zeros
+    ]
+    apart = [
+        inequality(claim, distance, least, predicted=f"{what}: ‖Δθ‖/‖θ‖", **CONDITIONS)
+        for claim, what, distance in gaps
+    ]
+    return zero + apart
 
 
 def _draw_distances(ax: Axes, d: Distances) -> None:
-    curves = {
-        "SGD, M = I": (d.plain, style.BLUE),
-        "fixed M ≠ kI": (d.fixed, style.ORANGE),
-        "Adam": (d.adam, style.VERMILLION),
-    }
-    _panel(ax, d.l2s, curves, TOLERANCES["divergence_at_least"])
+    curves = (
+        drawing.Errors("SGD, M = I", d.plain, style.BLUE),
+        drawing.Errors("fixed M ≠ kI", d.fixed, style.ORANGE),
+        drawing.Errors("Adam", d.adam, style.VERMILLION),
+    )
+    drawing.tolerance(ax, TOLERANCES["divergence_at_least"])
+    drawing.errors(ax, d.l2s, curves, diverged=1e2)
     ax.set_title("(a) one λ₂ for SGD, none for M ≠ kI, none for Adam")
     ax.set(xscale="log", ylim=(1e-4, 10), xlabel="penalty λ₂ of the coupled run")
     ax.set_ylabel("‖Δθ‖ / ‖θ‖ after the last step")
@@ -384,12 +358,13 @@ def _draw_distances(ax: Axes, d: Distances) -> None:
 
 
 def _draw_residuals(ax: Axes, r: Residuals) -> None:
-    curves = {
-        "Prop. 3 as printed, λ'/(2α)": (r.printed, style.PURPLE),
-        "Prop. 3 as proved, λ'/2": (r.adjusted, style.ORANGE),
-        "Prop. 1, SGD": (r.sgdw, style.BLUE),
-    }
-    _panel(ax, np.arange(len(r.sgdw)) + 1, curves, TOLERANCES["equivalence"])
+    curves = (
+        drawing.Errors("Prop. 3 as printed, λ'/(2α)", r.printed, style.PURPLE),
+        drawing.Errors("Prop. 3 as proved, λ'/2", r.adjusted, style.ORANGE),
+        drawing.Errors("Prop. 1, SGD", r.sgdw, style.BLUE),
+    )
+    drawing.tolerance(ax, TOLERANCES["equivalence"])
+    drawing.errors(ax, np.arange(len(r.sgdw)) + 1, curves, diverged=1e2)
     ax.set_title("(b) penalties against decay, step by step")
     ax.set(ylim=(1e-17, 1e2), xlabel="step", ylabel="‖Δθ‖ / ‖θ‖")
     ax.legend(loc="center right")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from experiments.harness.tolerances import tolerances
-from wdjax.stats import Interval, Verdict, band_verdict
+from wdjax.stats import Interval, Verdict, band_verdict, exact
 
 SEEDS_AT_LEAST = int(tolerances("verdicts")["seeds_at_least"])
 
@@ -145,6 +145,76 @@ def judged(
         budget,
         convention,
         notes,
+    )
+
+
+def equality(
+    claim: str,
+    error: float,
+    tolerance: float,
+    *,
+    predicted: str,
+    measured: str | None = None,
+    convention: str = "",
+    notes: str = "",
+) -> Finding:
+    """Judge that two things are equal, where nothing is random.
+
+    Args:
+        claim: the sentence.
+        error: the largest by which they differ.
+        tolerance: the largest allowed, in the same unit.
+        predicted: what they are, in words; the tolerance is added.
+        measured: in words; by how much they differ if not given.
+        convention: of the decays.
+        notes: the rest.
+
+    Returns:
+        The finding with its verdict.
+    """
+    return judged(
+        claim,
+        at_most(tolerance),
+        exact(error),
+        predicted=f"{predicted}, ± {tolerance:g}",
+        measured=f"off by at most {error:.1e}" if measured is None else measured,
+        convention=convention,
+        notes=notes,
+    )
+
+
+def inequality(
+    claim: str,
+    distance: float,
+    least: float,
+    *,
+    predicted: str,
+    measured: str | None = None,
+    convention: str = "",
+    notes: str = "",
+) -> Finding:
+    """Judge that two things differ, where nothing is random.
+
+    Args:
+        claim: the sentence.
+        distance: the smallest by which they differ.
+        least: the smallest that is predicted, in the same unit.
+        predicted: what is that far apart, in words; the number is added.
+        measured: in words; the distance if not given.
+        convention: of the decays.
+        notes: the rest.
+
+    Returns:
+        The finding with its verdict.
+    """
+    return judged(
+        claim,
+        at_least(least),
+        exact(distance),
+        predicted=f"{predicted} at least {least:g}",
+        measured=measured,
+        convention=convention,
+        notes=notes,
     )
 
 

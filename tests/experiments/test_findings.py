@@ -10,6 +10,8 @@ from experiments.harness.findings import (
     around,
     at_least,
     at_most,
+    equality,
+    inequality,
     judged,
     shown,
     turning,
@@ -49,6 +51,28 @@ def test_fewer_than_three_seeds_decide_nothing():
         assert verdict(band, exact(1.0), seeds=2) is INCONCLUSIVE
     assert verdict(around(1, 0.1), exact(1.0), seeds=3) is PASS
     assert verdict(around(1, 0.1), exact(1.0), seeds=0) is PASS  # nothing is random
+
+
+def test_an_equality_holds_up_to_its_tolerance_and_says_both():
+    found = equality("x", 2e-11, 1e-10, predicted="the same")
+    assert found.verdict is PASS
+    assert (found.predicted, found.measured) == (
+        "the same, ± 1e-10",
+        "off by at most 2.0e-11",
+    )
+    assert equality("x", 3e-10, 1e-10, predicted="the same").verdict is FAIL
+    assert equality("x", math.nan, 1.0, predicted="").verdict is INCONCLUSIVE
+    told = equality("x", 0.0, 1.0, predicted="", measured="every bit", notes="n")
+    assert (told.measured, told.conditions) == ("every bit", "n")
+
+
+def test_an_inequality_holds_from_its_least_on_and_says_both():
+    found = inequality("x", 0.5, 0.01, predicted="moves by")
+    assert found.verdict is PASS
+    assert (found.predicted, found.measured) == ("moves by at least 0.01", "0.5")
+    assert inequality("x", 0.003, 0.01, predicted="moves by").verdict is FAIL
+    told = inequality("x", 0.5, 0.01, predicted="", measured="far", convention="c")
+    assert (told.measured, told.conditions) == ("far", "c")
 
 
 def test_no_interval_decides_nothing():

@@ -27,11 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import wdjax
+from experiments.harness import balance_panels as panels
 from experiments.harness.findings import Finding, Outcome, at_most, judged
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
@@ -353,59 +352,20 @@ def _balanced(config: Config, measured: Measured) -> Finding:
     )
 
 
-def _draw_course(
-    ax: Axes, config: Config, predictions: Predictions, runs: Converged
-) -> None:
-    steps = record_steps(config)
-    balance = np.abs(runs.outgoing - runs.incoming)
-    balance /= balance[:, :1]
-    flow = {"color": style.INK, "linewidth": 1.6, "linestyle": "--", "zorder": 3}
-    ax.semilogy(steps, predictions.flow, **flow, label="gradient flow, e^(−2λαt)")
-    colours = (style.BLUE, style.ORANGE, style.GREEN)
-    for i, (pair, colour) in enumerate(zip(balance.T, colours, strict=False)):
-        ax.semilogy(steps, pair, color=colour, linewidth=1.0, alpha=0.8)
-        ax.semilogy([], [], color=colour, label=f"ReLU {i + 1}, each seed")
-    ax.set(xlabel="step", ylabel="|Bₜ / B₀|", ylim=(1e-8, 3))
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.set_title("(b) B in long runs of SGD+L2")
-    ax.legend()
-
-
-def _draw_residuals(ax: Axes, predictions: Predictions, measured: Measured) -> None:
-    for steps, bits, colour in (
-        (measured.f32, 32, style.VERMILLION),
-        (measured.f64, 64, style.BLUE),
-    ):
-        worst = residuals(predictions, steps).max(axis=1)
-        shown = np.where(worst > 0, worst, np.nan)
-        ax.semilogy(shown, color=colour, linewidth=0.8, label=f"float{bits}")
-        limit = TOLERANCES[f"residual_f{bits}"]
-        ax.axhline(limit, color=colour, linewidth=1.0, linestyle="--")
-    ax.set(xlabel="step", ylabel="residual of the recursion / ‖W‖²", ylim=(1e-17, 1e-3))
-    ax.set_title("(a) one step after another")
-    ax.legend(loc="center right")
-
-
-def _draw_ratios(ax: Axes, config: Config, measured: Measured) -> None:
-    steps = record_steps(config)
-    for label, runs in (("AdamW", measured.adamw), ("SGD+L2", measured.l2)):
-        colour = style.METHODS[label].colour
-        ax.plot(steps, ratios(runs).T, color=colour, linewidth=1.0, alpha=0.8)
-        ax.plot([], [], color=colour, label=f"{label}, each seed")
-    ax.axhline(TOLERANCES["l2_norm_ratio"], color=style.GREY, linestyle="--")
-    ax.set(xlabel="step", ylabel="larger norm / smaller norm, the worse pair")
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.set_title("(c) where the layers end")
-    ax.legend()
-
-
 def draw(config: Config, predictions: Predictions, measured: Measured) -> Figure:
     """The recursion's residuals, its course, and where the layers end."""
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    _draw_residuals(left, predictions, measured)
-    _draw_course(middle, config, predictions, measured.l2)
-    _draw_ratios(right, config, measured)
+    both = {32: measured.f32, 64: measured.f64}
+    worst = {n: residuals(predictions, one).max(axis=1) for n, one in both.items()}
+    panels.residuals(left, worst, {n: TOLERANCES[f"residual_f{n}"] for n in both})
+    left.set_title("(a) one step after another")
+    steps, l2 = record_steps(config), measured.l2
+    panels.course(middle, steps, predictions.flow, l2.outgoing - l2.incoming)
+    middle.set_title("(b) B in long runs of SGD+L2")
+    ends = {"AdamW": ratios(measured.adamw), "SGD+L2": ratios(l2)}
+    panels.ratios(right, steps, ends, TOLERANCES["l2_norm_ratio"])
+    right.set_title("(c) where the layers end")
     return figure
 
 

@@ -30,11 +30,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import wdjax
+from experiments.harness import growing_panels as panels
 from experiments.harness.findings import Finding, Outcome, at_least, at_most, judged
+from experiments.harness.growing_panels import Pair
+from experiments.harness.timed_optimizers import adam, heavy_ball
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
 from wdjax import stats
@@ -98,20 +100,6 @@ class Predictions(NamedTuple):
     penalised: exponential.Sgd
     buffer: float  # of the penalised run's twin at the start, a multiple of w₀
     adam: exponential.Adam
-
-
-class Pair(NamedTuple):
-    """A run with decay beside one without it.
-
-    Attributes:
-        gaps: the largest difference of a logit after each step.
-        with_decay: training loss before each step.
-        without: likewise.
-    """
-
-    gaps: Float[np.ndarray, "seeds steps"]
-    with_decay: Float[np.ndarray, "seeds steps"]
-    without: Float[np.ndarray, "seeds steps"]
 
 
 class Measured(NamedTuple):
@@ -214,57 +202,6 @@ def adamw(config: Config) -> Callable[..., optax.GradientTransformation]:
     moments = {"b1": config.b1, "b2": config.b2, "eps": config.eps}
     constant = wdjax.CONSTANT
     return lambda *rates: wdjax.adamw(*rates, **moments, convention=constant)
-
-
-def heavy_ball(hypers: exponential.Sgd, buffer: Any) -> optax.GradientTransformation:
-    """SGD written out, its hyper-parameters taken step by step.
-
-    Args:
-        hypers: of each step.
-        buffer: what the momentum starts at, as a multiple of the weights.
-    """
-
-    def init(params: PyTree) -> Any:
-        return jnp.zeros((), int), jax.tree.map(lambda w: buffer * w, params)
-
-    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> Any:
-        del params
-        t, m = state
-        alpha, beta = (jnp.asarray(hyper)[t] for hyper in hypers)
-        m = jax.tree.map(lambda m, g: beta * m + g, m, updates)
-        return jax.tree.map(lambda m: -alpha * m, m), (t + 1, m)
-
-    return optax.GradientTransformation(init, update)
-
-
-def adam(
-    hypers: exponential.Adam, b1: float, b2: float
-) -> optax.GradientTransformation:
-    """Adam written out, with the weights and bias corrections of ``b1`` and ``b2``.
-
-    Args:
-        hypers: of each step: what the moments are multiplied by, α_t and ε_t.
-        b1: of the run with decay.
-        b2: of the run with decay.
-    """
-
-    def init(params: PyTree) -> Any:
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        return jnp.zeros((), int), zeros, zeros
-
-    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> Any:
-        del params
-        t, m, v = state
-        alpha, beta_1, beta_2, eps = (jnp.asarray(hyper)[t] for hyper in hypers)
-        m = jax.tree.map(lambda m, g: beta_1 * m + (1 - b1) * g, m, updates)
-        v = jax.tree.map(lambda v, g: beta_2 * v + (1 - b2) * g**2, v, updates)
-        first, second = 1 - b1 ** (t + 1), 1 - b2 ** (t + 1)
-        steps = jax.tree.map(
-            lambda m, v: -alpha * (m / first) / (jnp.sqrt(v / second) + eps), m, v
-        )
-        return steps, (t + 1, m, v)
-
-    return optax.GradientTransformation(init, update)
 
 
 def train(
@@ -394,88 +331,27 @@ def _finding(config: Config, claim: str, gap: float, band: Any) -> Finding:
     )
 
 
-def _draw_losses(ax: Axes, measured: Measured) -> None:
-    pairs = (
-        ("SGD, β = 0.9", measured.heavy_ball, measured.heavy_ball_untimed, style.GREEN),
-        ("Adam", measured.adam, measured.adam_untimed, style.PURPLE),
-    )
-    for label, pair, untimed, colour in pairs:
-        steps = np.arange(pair.gaps.shape[1])
-        decayed, without, other = (
-            _smooth(run) for run in (pair.with_decay, pair.without, untimed.without)
-        )
-        every = max(1, len(steps) // 16)
-        ax.plot(steps, decayed[0], color=colour, linewidth=1.6, label=f"{label}: decay")
-        ax.plot(
-            steps[::every],
-            without[0][::every],
-            color=colour,
-            marker="o",
-            markersize=5,
-            markerfacecolor="white",
-            linestyle="none",
-            label="growing α, β re-timed",
-        )
-        ax.plot(
-            steps,
-            other[0],
-            color=colour,
-            linewidth=1.2,
-            linestyle=":",
-            label="growing α, β as it was",
-        )
-    ax.set(xlabel="step", ylabel="training loss, mean of 20 batches")
-    ax.set_title("(a) decay, and growing learning rates without it")
-    ax.legend(ncols=1, fontsize=9)
-
-
-def _smooth(losses: Float[np.ndarray, "seeds steps"], width: int = 20) -> np.ndarray:
-    kernel = np.ones(width) / width
-    padded = np.pad(losses, ((0, 0), (width - 1, 0)), mode="edge")
-    return np.stack([np.convolve(row, kernel, "valid") for row in padded])
-
-
-def _draw_gaps(ax: Axes, measured: Measured) -> None:
-    curves = (
-        ("Adam, β₁, β₂ as they were", measured.adam_untimed, style.PURPLE, ":"),
-        ("momentum, β as it was", measured.heavy_ball_untimed, style.GREEN, ":"),
-        ("AdamW", measured.adam, style.PURPLE, "-"),
-        ("momentum and decay", measured.heavy_ball, style.GREEN, "-"),
-        ("momentum and L2", measured.penalised, style.ORANGE, "-"),
-        ("SGD", measured.sgd, style.BLUE, "-"),
-    )
-    for label, pair, colour, line in curves:
-        worst = np.max(pair.gaps, axis=0)
-        shown = np.where(worst > 0, worst, np.nan)
-        steps = np.arange(len(worst)) + 1
-        ax.semilogy(steps, shown, line, color=colour, linewidth=1.6, label=label)
-    for limit, side, offset in (
-        (TOLERANCES["logits"], "at most", -3),
-        (TOLERANCES["without_retiming_at_least"], "at least, as β was", 3),
-    ):
-        ax.axhline(limit, color=style.GREY, linewidth=1.0, linestyle="--", zorder=1)
-        ax.annotate(
-            side,
-            (1, limit),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, offset),
-            textcoords="offset points",
-            ha="right",
-            va="bottom" if offset > 0 else "top",
-            fontsize=9,
-            color=style.GREY,
-        )
-    ax.set(xlabel="step", ylabel="largest difference of a logit", ylim=(1e-17, 30))
-    ax.set_title("(b) how far apart the functions are")
-    ax.legend(ncols=2, loc="center", fontsize=9, bbox_to_anchor=(0.53, 0.625))
-
-
 def draw(measured: Measured) -> Figure:
     """Losses of one seed beside the gaps of all; dashes are the tolerances."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_losses(left, measured)
-    _draw_gaps(right, measured)
+    m = measured
+    panels.losses(left, "SGD, β = 0.9", m.heavy_ball, m.heavy_ball_untimed, style.GREEN)
+    panels.losses(left, "Adam", m.adam, m.adam_untimed, style.PURPLE)
+    left.set_title("(a) decay, and growing learning rates without it")
+    left.legend(ncols=1, fontsize=9)
+    gaps = (
+        ("Adam, β₁, β₂ as they were", m.adam_untimed, style.PURPLE, ":"),
+        ("momentum, β as it was", m.heavy_ball_untimed, style.GREEN, ":"),
+        ("AdamW", m.adam, style.PURPLE, "-"),
+        ("momentum and decay", m.heavy_ball, style.GREEN, "-"),
+        ("momentum and L2", m.penalised, style.ORANGE, "-"),
+        ("SGD", m.sgd, style.BLUE, "-"),
+    )
+    limits = TOLERANCES["logits"], TOLERANCES["without_retiming_at_least"]
+    panels.gaps(right, gaps, *limits)
+    right.set_title("(b) how far apart the functions are")
+    right.legend(ncols=2, loc="center", fontsize=9, bbox_to_anchor=(0.53, 0.625))
     return figure
 
 

@@ -27,10 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, BFloat16, Float, Int
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import wdjax
+from experiments.harness import rounding_panels as panels
 from experiments.harness.findings import Finding, Outcome, around, judged
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
@@ -317,74 +317,19 @@ def _restored(config: Config, left: float, name: str, form: Form) -> Finding:
     )
 
 
-def _draw_shares(ax: Axes, predictions: Predictions, measured: Measured) -> None:
-    p, m = predictions, measured
-    rates = np.geomspace(p.between[0] / 3, p.between[-1] * 3, 400)
-    curve = rounding.fraction_moved(jnp.asarray(rates), BITS)
-    step = rounding.factor_moves(jnp.asarray(rates), BITS)
-    ax.plot(rates, np.asarray(curve), color=style.BLUE, linewidth=1.6)
-    ax.plot(rates, np.asarray(step), color=style.VERMILLION, linewidth=1.6)
-    ax.errorbar(
-        p.between,
-        m.between.mean(0),
-        yerr=3 * m.between.std(0, ddof=1) / np.sqrt(len(m.between)),
-        label="θ + bf16(−δθ)",
-        **_dots(style.BLUE, "o"),
-    )
-    ends = ([*p.lost, *p.sure], [*m.lost, *m.sure])
-    ax.errorbar(*ends, **_dots(style.BLUE, "o"), zorder=4)
-    ax.errorbar(
-        [*p.factor_lost, *p.factor_sure],
-        [*m.factor_lost, *m.factor_sure],
-        label="θ · bf16(1 − δ)",
-        **_dots(style.VERMILLION, "s"),
-    )
-    ax.set(xscale="log", xlim=(rates[0], rates[-1]), ylim=(-0.05, 1.05))
-    thresholds = (rounding.largest_lost(BITS), rounding.smallest_sure(BITS))
-    ax.set_xticks(thresholds, ["2⁻⁹", "2⁻⁸"])
-    ax.minorticks_off()
-    ax.set(xlabel="decay rate δ", ylabel="share of the weights that a step moves")
-    ax.set_title("(a) one step: predicted (lines) and measured")
-    ax.legend(loc="center right")
-
-
-def _dots(colour: str, marker: str) -> dict[str, Any]:
-    return {
-        "color": colour,
-        "marker": marker,
-        "markerfacecolor": "white",
-        "markersize": 5,
-        "linestyle": "none",
-    }
-
-
-def _draw_course(ax: Axes, config: Config, measured: Measured) -> None:
-    steps = config.record_every * (1 + np.arange(len(measured.plain.course)))
-    ax.plot(
-        steps,
-        (1 - config.decay_rate) ** steps,
-        color=style.INK,
-        linewidth=1.4,
-        label="(1 − δ)ᵗ",
-    )
-    ax.plot(steps, measured.plain.course, color=style.GREY, label="bf16 alone")
-    marks = zip(FORMS, (style.BLUE, style.ORANGE, style.GREEN), "osD", strict=True)
-    every = max(1, len(steps) // 12)
-    for i, (name, colour, marker) in enumerate(marks):
-        chosen = slice(every - 1 - i * every // 3, None, every)
-        course = measured.forms[name].course
-        ax.plot(steps[chosen], course[chosen], label=name, **_dots(colour, marker))
-    ax.set(xlabel="step", ylabel="what is left of the weights, mean")
-    ax.set_title(f"(b) many steps of δ = {config.decay_rate:g}")
-    ax.legend(loc="lower left")
-
-
 def draw(config: Config, predictions: Predictions, measured: Measured) -> Figure:
     """Which weights one step moves, and what many steps leave."""
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_shares(left, predictions, measured)
-    _draw_course(right, config, measured)
+    p, m = predictions, measured
+    as_sum = ([*p.lost, *p.sure], [*m.lost, *m.sure])
+    as_factor = ([*p.factor_lost, *p.factor_sure], [*m.factor_lost, *m.factor_sure])
+    panels.shares(left, BITS, p.between, m.between, as_sum=as_sum, as_factor=as_factor)
+    left.set_title("(a) one step: predicted (lines) and measured")
+    steps = config.record_every * (1 + np.arange(len(m.plain.course)))
+    courses = {name: m.forms[name].course for name in FORMS}
+    panels.course(right, steps, config.decay_rate, m.plain.course, courses)
+    right.set_title(f"(b) many steps of δ = {config.decay_rate:g}")
     return figure
 
 

@@ -27,12 +27,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import wdjax
 from experiments.harness import layers
-from experiments.harness.findings import Finding, Outcome, around, at_most, judged
+from experiments.harness import symmetry_panels as panels
+from experiments.harness.findings import Finding, Outcome, around, equality, judged
+from experiments.harness.symmetry_panels import Gaps
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
 from wdjax import data, models, stats, sweep
@@ -137,20 +138,6 @@ class Predictions(NamedTuple):
     symmetries: Mapping[str, Symmetry]
     l2_slope: float
     fraction_slope: float
-
-
-class Gaps(NamedTuple):
-    r"""Largest difference of logits, step by step, from the run that is not scaled.
-
-    Attributes:
-        symmetric: the learning rate and the decay scaled as predicted.
-        control: the learning rate alone; one of :math:`c\lambda` where q is 0.
-        weights: of θ'/c and θ after the last step, relative to the largest θ.
-    """
-
-    symmetric: Float[np.ndarray, " steps"]
-    control: Float[np.ndarray, " steps"]
-    weights: float
 
 
 class Ridge(NamedTuple):
@@ -316,11 +303,11 @@ def _same(
 ) -> Finding:
     p, q = (str(n).replace("-", "−") for n in symmetry)
     worst = max(float(gaps.symmetric.max()), gaps.weights)
-    return judged(
+    return equality(
         f"{name}: (c^{p} α, c^{q} λ) from c·w₀ is the same run.",
-        at_most(tolerance),
-        stats.exact(worst),
-        predicted=f"logits and weights equal at every step, ± {tolerance:g}",
+        worst,
+        tolerance,
+        predicted="logits and weights equal at every step",
         measured="every bit equal" if worst == 0 else f"off by {worst:.1e}",
         convention=name.partition(", ")[2] or "λ₂ of ½‖θ‖²",
         notes=f"c = {config.scale:g}, {config.steps} steps, float32; with another "
@@ -348,57 +335,22 @@ def _slope(
     )
 
 
-def _draw_gaps(ax: Axes, measured: Measured) -> None:
-    for name, gaps in measured.gaps.items():
-        colour = FAMILIES[name].colour
-        steps = np.arange(len(gaps.symmetric)) + 1
-        ax.plot(steps, gaps.control, color=colour, linewidth=1.4, label=name)
-        ax.plot(steps, gaps.symmetric, color=colour, linewidth=2.2)
-    ax.set_yscale("symlog", linthresh=1e-6, linscale=0.5)
-    ax.set_yticks([0, 1e-6, 1e-4, 1e-2, 1])
-    ax.set(ylim=(-4e-7, 60), xlabel="step", ylabel="largest difference of logits")
-    ax.annotate(
-        "λ scaled as predicted: all five are 0",
-        (0.98, 0.09),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=9.5,
-    )
-    ax.annotate(
-        "λ scaled by another power",
-        (0.98, 0.93),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=9.5,
-    )
-    ax.set_title("(a) a network with α, w₀ and ε scaled")
-    ax.legend(loc="center right", fontsize=9)
-
-
-def _draw_ridge(ax: Axes, predictions: Predictions, ridge: Ridge) -> None:
-    rows = (
-        ("penalty λ₂", ridge.l2, predictions.l2_slope, style.BLUE, "o"),
-        ("fraction δ", ridge.fraction, predictions.fraction_slope, style.GREEN, "s"),
-    )
-    alphas = ridge.learning_rates
-    for label, found, slope, colour, marker in rows:
-        level = np.exp(np.nanmean(np.log(found.best_decays) - slope * np.log(alphas)))
-        ax.plot(alphas, level * alphas**slope, color=colour, linewidth=1.2)
-        shown = f"{label}: slope {round(found.slope.estimate, 2) + 0.0:.2f}"
-        ax.plot(alphas, found.best_decays, marker, color=colour, label=shown)
-    ax.set(xscale="log", yscale="log", xlabel="learning rate α", ylabel="best decay")
-    ax.set_xticks([0.02, 0.05, 0.1], ["0.02", "0.05", "0.1"])
-    ax.set_xticks([], minor=True)
-    ax.set_title("(b) ridge regression: slopes 0 and +1")
-    ax.legend(loc="center left")
-
-
 def draw(predictions: Predictions, measured: Measured) -> Figure:
     """The network's differences beside the best decays of ridge regression."""
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_gaps(left, measured)
-    _draw_ridge(right, predictions, measured.ridge)
+    colours = {name: family.colour for name, family in FAMILIES.items()}
+    panels.gaps(left, measured.gaps, colours)
+    left.set_title("(a) a network with α, w₀ and ε scaled")
+    ridge = measured.ridge
+    for label, found, slope, mark in (
+        ("penalty λ₂", ridge.l2, predictions.l2_slope, (style.BLUE, "o")),
+        ("fraction δ", ridge.fraction, predictions.fraction_slope, (style.GREEN, "s")),
+    ):
+        look = {"label": label, "mark": style.Mark(*mark)}
+        panels.best_decays(right, ridge.learning_rates, found, slope, **look)
+    right.set_title("(b) ridge regression: slopes 0 and +1")
+    right.legend(loc="center left")
     return figure
 
 

@@ -41,6 +41,7 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 import wdjax
+from experiments.harness import linear_net
 from experiments.harness import objective_panels as panels
 from experiments.harness.findings import (
     Finding,
@@ -225,29 +226,11 @@ def make_chain(config: Config) -> Callable[[Array], tuple[dict[str, Array], Arra
     return chain
 
 
-def make_net(config: Config, make: Factory) -> Callable[[Array], Any]:
+def make_net(config: Config, make: Factory) -> Callable[[Array], linear_net.Factors]:
     """Full-batch training of AB on Y: a function of the seed of A and B."""
-    n = len(config.singular_values)
-    rng = np.random.default_rng(config.seed)
-    U, V = (np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(2))
-    Y = jnp.array(U * np.array(config.singular_values) @ V.T)
+    Y = linear_net.target(config.singular_values, config.seed)
     optimizer = make(anneal(config.net_learning_rates, config.net_steps))
-
-    def loss(params):
-        return 0.5 * jnp.sum((Y - params["A"] @ params["B"]) ** 2)
-
-    def step(carry, _):
-        params, state = carry
-        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
-        return (optax.apply_updates(params, updates), state), None
-
-    def train(seed: Array) -> Any:
-        A, B = config.start_scale * jax.random.normal(jax.random.key(seed), (2, n, n))
-        params = {"A": A, "B": B}
-        carry = (params, optimizer.init(params))
-        return jax.lax.scan(step, carry, None, length=config.net_steps)[0][0]
-
-    return train
+    return linear_net.make_train(Y, optimizer, config.start_scale, config.net_steps)
 
 
 def budgets(config: Config, pulled: Float[np.ndarray, " noises"]) -> dict[str, str]:
@@ -293,12 +276,10 @@ def judge_ends(
 ) -> Finding:
     """One method at all noise levels and modes: the worst of its cells."""
     where = "ridge" if name in RIDGES else "the zero of its own equation"
-    cells = np.ndindex(predicted.shape)
-    tolerance = TOLERANCES["limit_point"]
 
     def cell(i: int, j: int) -> Finding:
         place = f"σ = {config.noises[i]:g}, h = {config.curvatures[j]:g}"
-        band = around(float(predicted[i, j]), tolerance)
+        band = around(float(predicted[i, j]), TOLERANCES["limit_point"])
         return judged(
             f"{name} ends at {where}, whatever the noise.",
             band,
@@ -311,7 +292,7 @@ def judge_ends(
             notes=f"the worst of {predicted.size} cells; float64",
         )
 
-    return worst([cell(i, j) for i, j in cells])
+    return worst([cell(i, j) for i, j in np.ndindex(predicted.shape)])
 
 
 def judge_gap(config: Config, predictions: Predictions, measured: Measured) -> Finding:

@@ -7,6 +7,7 @@ import xarray as xr
 import wdjax
 from experiments import timescale as study
 from experiments.harness import rates
+from experiments.harness.averaging_identity import identity_error
 from experiments.harness.configurations import Configuration, first
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
@@ -106,14 +107,14 @@ def test_basins_beyond_the_grid_are_censored_and_drawn():
 
 @pytest.mark.parametrize("name", list(study.OPTIMIZERS))
 def test_the_identity_holds_for_every_optimizer_with_decoupled_decay(name):
-    error = study.identity_error(study.OPTIMIZERS[name], 60)
+    error = identity_error(study.OPTIMIZERS[name], 60)
     # Rounding of float32: 60 additions of 6e-8, in two orders.
     assert 0 < error < 2e-6
 
 
 def test_the_identity_does_not_hold_for_l2():
     """The control: the directions without the penalty are not those of the run."""
-    error = study.identity_error(wdjax.adam_l2, 60)
+    error = identity_error(wdjax.adam_l2, 60)
     assert error > 1e-2
 
 

@@ -22,21 +22,21 @@ Outcome.     All thirteen PASS. Sizes and angles of the walks within 0.7 % and 0
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-import wdjax
+from experiments.harness import equilibrium_methods as methods
 from experiments.harness import equilibrium_panels as panels
 from experiments.harness import layers
 from experiments.harness.data_settings import DataSettings
+from experiments.harness.equilibrium_methods import B2_LION, BETA
 from experiments.harness.equilibrium_panels import Sizes
 from experiments.harness.findings import Finding, Outcome, around, at_least, judged
 from experiments.harness.tolerances import tolerances
@@ -86,7 +86,6 @@ SMOKE = dataclasses.replace(
 FULL = dataclasses.replace(Config(), model="cnn", seeds=3, first_seed=6000, steps=4_000)
 
 TOLERANCES = tolerances("equilibrium")
-BETA, B2_LION = 0.9, 0.99
 RECORDS = 20
 
 
@@ -136,43 +135,12 @@ class Measured(NamedTuple):
     label: str
 
 
-class Rates(NamedTuple):
-    """A learning rate, and the decay that makes δ of it."""
-
-    learning_rate: float
-    decay: float
-
-
-ALPHAS = {"AdamW": 3e-3, "SGD+L2": 1.0, "Adam+L2": 3e-3, "Lion": 1e-3}
-
-MAKE: dict[str, Callable[[Rates], optax.GradientTransformation]] = {
-    "AdamW": lambda r: wdjax.adamw(*r),
-    "SGD+L2": lambda r: wdjax.sgd_l2(*r, momentum=BETA),
-    "Adam+L2": lambda r: wdjax.adam_l2(*r),
-    "Lion": lambda r: wdjax.lionw(*r, b2=B2_LION),
-}
-
-
-def walk_rates(config: Config, name: str) -> Rates:
-    r"""Rates of the random walks: δ is the same for all.
-
-    For Adam with L2 it is :math:`\alpha\lambda_2/s` with the gradient's size s.
-    """
-    alpha, delta = ALPHAS[name], config.decay_rate
-    if name == "SGD+L2":
-        return Rates(alpha, delta * (1 - BETA) / alpha)
+def walk_rates(config: Config, name: str) -> methods.Rates:
+    """Rates of the random walks: δ is the same for all."""
     if name == "Adam+L2":
-        # s = G/(d·rms) and rms = α/√2δ, as AdamW's.
-        rms = equilibrium.adamw_rms(alpha, delta)
-        s = config.gradient_norm / (config.size * rms)
-        return Rates(alpha, float(delta * s / alpha))
-    return Rates(alpha, delta / alpha)
-
-
-def network_rates(config: Config, name: str) -> Rates:
-    """Rates of the network's training."""
-    alpha, delta = ALPHAS[name], config.network_decay_rate
-    return Rates(alpha, delta / alpha * ((1 - BETA) if name == "SGD+L2" else 1.0))
+        layer = (config.gradient_norm, config.size)
+        return methods.adam_l2_rates(config.decay_rate, *layer)
+    return methods.rates(name, config.decay_rate)
 
 
 def predict(config: Config) -> Predictions:
@@ -180,10 +148,10 @@ def predict(config: Config) -> Predictions:
     d, G, delta = config.size, config.gradient_norm, config.decay_rate
     sgd, adam = walk_rates(config, "SGD+L2"), walk_rates(config, "Adam+L2")
     adam_norm = equilibrium.adam_l2_norm(*adam, d**0.5 * G)
-    rates = network_rates(config, "SGD+L2")
+    rates = methods.rates("SGD+L2", config.network_decay_rate)
     walks = {
         "AdamW": (
-            stationary.rms_adamw(ALPHAS["AdamW"], delta, BETA),
+            stationary.rms_adamw(methods.ALPHAS["AdamW"], delta, BETA),
             stationary.rotation_adamw(delta, BETA),
         ),
         "SGD+L2": (
@@ -195,7 +163,7 @@ def predict(config: Config) -> Predictions:
             equilibrium.adam_l2_rotation(adam.learning_rate, adam_norm, BETA, d),
         ),
         "Lion": (
-            stationary.rms_lion(ALPHAS["Lion"], delta, BETA, B2_LION),
+            stationary.rms_lion(methods.ALPHAS["Lion"], delta, BETA, B2_LION),
             stationary.rotation_lion(delta, BETA, B2_LION),
         ),
     }
@@ -218,7 +186,7 @@ def keys(config: Config) -> Array:
 def measure_walk(config: Config, predictions: Predictions, name: str) -> Walks:
     """A layer among random gradients, from twice the predicted size."""
     sigma = jnp.full(config.size, config.gradient_norm / config.size**0.5)
-    optimizer = MAKE[name](walk_rates(config, name))
+    optimizer = methods.MAKE[name](walk_rates(config, name))
 
     def walk(key: Array) -> layers.Layers:
         start_key, key = jax.random.split(key)
@@ -232,14 +200,8 @@ def measure_walk(config: Config, predictions: Predictions, name: str) -> Walks:
         )[1]
 
     found = jax.jit(jax.vmap(walk))(keys(config))
-    rms, rotation = (_settled(x)[:, 0] for x in (found.norm, found.rotation))
+    rms, rotation = (layers.settled(x)[:, 0] for x in (found.norm, found.rotation))
     return Walks(rms / config.size**0.5, rotation)
-
-
-def _settled(series: Array) -> np.ndarray:
-    """Root mean square over the last half of the records, for each seed and layer."""
-    last = np.asarray(series, np.float64)[:, series.shape[1] // 2 :]
-    return np.sqrt(np.mean(last**2, axis=1))
 
 
 def measure_sizes(config: Config, name: str) -> Sizes:
@@ -252,23 +214,18 @@ def measure_sizes(config: Config, name: str) -> Sizes:
     level = jnp.logspace(-half, half, config.levels)
     sigma = jnp.repeat(level, config.size // config.levels)
     sigma = sigma * config.gradient_norm / jnp.linalg.norm(sigma)
-    optimizer = MAKE[name](walk_rates(config, name))
+    optimizer = methods.MAKE[name](walk_rates(config, name))
 
     def walk(key: Array) -> Array:
         start_key, key = jax.random.split(key)
-        gradient = layers.noise(key, sigma)
-
-        def step(carry: tuple[Array, Any], t: Array) -> tuple[Any, Array]:
-            w, state = carry
-            updates, state = optimizer.update(gradient(w, t), state, w)
-            w = w + jnp.asarray(updates)
-            squares = jnp.mean(w.reshape(config.levels, -1) ** 2, axis=1)
-            return (w, state), squares
-
         w = 0.02 * jax.random.normal(start_key, sigma.shape)
-        ts = jnp.arange(config.exponent_steps)
-        _, squares = jax.lax.scan(step, (w, optimizer.init(w)), ts)
-        return jnp.sqrt(squares[config.exponent_steps // 2 :].mean(axis=0))
+        return layers.group_rms(
+            optimizer,
+            layers.noise(key, sigma),
+            w,
+            groups=config.levels,
+            steps=config.exponent_steps,
+        )
 
     rms = jax.jit(jax.vmap(walk))(keys(config))
     return Sizes(np.asarray(level, np.float64), np.asarray(rms, np.float64))
@@ -291,7 +248,7 @@ def measure_network(
     """The angles per step of a network's layers, and their names."""
     arrays = sweep.arrays(dataset)
     model = make_model(config, len(dataset.classes))
-    optimizer = MAKE[name](network_rates(config, name))
+    optimizer = methods.MAKE[name](methods.rates(name, config.network_decay_rate))
 
     def train(key: Array, arrays: sweep.Arrays) -> layers.Layers:
         init_key, key = jax.random.split(key)
@@ -305,7 +262,7 @@ def measure_network(
 
     found = jax.jit(jax.vmap(train, in_axes=(0, None)))(keys(config), arrays)
     names = paths(jax.eval_shape(model.init, jax.random.key(0)))
-    return _settled(found.rotation), tuple(names)
+    return layers.settled(found.rotation), tuple(names)
 
 
 def measure(
@@ -354,14 +311,6 @@ def judge(
     ]
 
 
-CONVENTIONS = {
-    "AdamW": "Optax's λ",
-    "Lion": "Optax's λ",
-    "SGD+L2": "λ₂ of ½‖θ‖², δ = αλ₂/(1−β)",
-    "Adam+L2": "λ₂ of ½‖θ‖², δ = αλ₂/√v̂",
-}
-
-
 def _walk(
     config: Config, name: str, quantity: str, found: np.ndarray, predicted: float
 ) -> Finding:
@@ -372,7 +321,7 @@ def _walk(
         spec=".4f",
         seeds=config.seeds,
         budget=f"{config.decay_rate * config.walk_steps:g}",
-        convention=CONVENTIONS[name],
+        convention=methods.CONVENTIONS[name],
         notes=f"{quantity} {predicted:.3g}, δ = {config.decay_rate:g}, "
         f"d = {config.size:,}",
     )
@@ -386,7 +335,7 @@ def _exponent(config: Config, name: str, sizes: Sizes, predicted: float) -> Find
         spec=".3f",
         seeds=config.seeds,
         budget=f"{config.decay_rate * config.exponent_steps:g}",
-        convention=CONVENTIONS[name],
+        convention=methods.CONVENTIONS[name],
         notes=f"σ over {config.decades:g} decades",
     )
 
@@ -403,7 +352,7 @@ def _network(
         spec=".2f",
         seeds=config.seeds,
         budget=f"{config.network_decay_rate * config.steps:.2g}",
-        convention=CONVENTIONS[name],
+        convention=methods.CONVENTIONS[name],
         notes=f"{predicted:.3g} radians per step predicted, {ratios.min():.2f} to "
         f"{ratios.max():.2f} of it in {ratios.shape[1]} layers; batch "
         f"{config.batch_size}, drawn with replacement",

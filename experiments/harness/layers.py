@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
@@ -74,6 +75,42 @@ def follow(
     start = (params, optimizer.init(params))
     (params, _), layers = jax.lax.scan(record, start, every * jnp.arange(records))
     return params, layers
+
+
+def settled(
+    series: Float[Array, "seeds records layers"],
+) -> Float[np.ndarray, "seeds layers"]:
+    """Root mean square over the last half of the records, for each seed and layer."""
+    last = np.asarray(series, np.float64)[:, series.shape[1] // 2 :]
+    return np.sqrt(np.mean(last**2, axis=1))
+
+
+def group_rms(
+    optimizer: optax.GradientTransformation,
+    gradient: Gradient,
+    w: Float[Array, " d"],
+    *,
+    groups: int,
+    steps: int,
+) -> Float[Array, " groups"]:
+    """Root mean squares of equal parts of one layer, over the last half of the steps.
+
+    Args:
+        optimizer: learning rate and decay included.
+        gradient: of the layer at a step, counted from 0.
+        w: at the start.
+        groups: parts of neighbouring entries; a divisor of d.
+        steps: of the run.
+    """
+
+    def step(carry: PyTree, t: Int[Array, ""]) -> tuple[PyTree, Array]:
+        w, state = carry
+        updates, state = optimizer.update(gradient(w, t), state, w)
+        w = w + jnp.asarray(updates)
+        return (w, state), jnp.mean(w.reshape(groups, -1) ** 2, axis=1)
+
+    _, squares = jax.lax.scan(step, (w, optimizer.init(w)), jnp.arange(steps))
+    return jnp.sqrt(squares[steps // 2 :].mean(axis=0))
 
 
 def _squares(w: Array, g: Array, u: Array) -> Layers:

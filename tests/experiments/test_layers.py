@@ -46,3 +46,21 @@ def test_noise_is_orthogonal_and_shorter_where_weights_are_longer():
         np.testing.assert_allclose(size, 100 * sigma[name][0], rtol=0.021)
     assert not np.allclose(g["a"], gradient(w, 6)["a"])
     assert not np.allclose(g["a"], 3 * g["b"])
+
+
+def test_group_rms_is_that_of_each_part_over_the_last_half():
+    """Two parts, four steps, gradients that are known beforehand."""
+    gs = np.random.default_rng(0).normal(size=(4, 6))
+    w, squares = np.arange(1.0, 7.0), []
+    found = layers.group_rms(
+        optax.sgd(0.1), lambda _, t: jnp.array(gs)[t], jnp.array(w), groups=2, steps=4
+    )
+    for g in gs:
+        w = w - 0.1 * g
+        squares.append([np.mean(w[:3] ** 2), np.mean(w[3:] ** 2)])
+    np.testing.assert_allclose(found, np.sqrt(np.mean(squares[2:], axis=0)), rtol=1e-12)
+
+
+def test_settled_is_the_root_mean_square_of_the_last_half():
+    series = np.array([[[9.0], [9.0], [3.0], [4.0]]])
+    np.testing.assert_allclose(layers.settled(jnp.array(series)), [[12.5**0.5]])

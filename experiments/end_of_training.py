@@ -43,7 +43,7 @@ from wdjax import data, models, stats, sweep
 from wdjax.models.model import paths
 from wdjax.plots import style
 
-SECONDS = 180
+SECONDS = 240
 CLAIM = (
     "As the learning rate falls, the ratio of gradient to weight norm rises as "
     "α^−½ under SGD and as 1/α under AdamW; a corrected decay keeps it."

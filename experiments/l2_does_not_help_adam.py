@@ -53,7 +53,7 @@ from experiments.harness.workspace import Workspace
 from wdjax import data, plots, stats, sweep
 from wdjax.sweep.cells import Plan
 
-SECONDS = 360
+SECONDS = 420
 FULL_SECONDS = 4_000
 CLAIM = "Tuned, AdamW generalises better than Adam with L2, which equals no decay."
 

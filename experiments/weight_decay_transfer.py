@@ -301,26 +301,26 @@ def draw(
 ) -> Figure:
     """Basins with the rates that the rules ask for; regrets; their means."""
     figure = Figure(figsize=(18, 10), layout="constrained")
-    grid = figure.add_gridspec(3, 4)
+    above, below = figure.subfigures(2, 1, height_ratios=(2, 1))
+    basins = above.subplots(2, 4, squeeze=False).flat
     calibrated = tournament.best_rate(measured.calibration)
     for number, (name, panel) in enumerate(measured.held_out.items()):
-        ax = figure.add_subplot(grid[number // 4, number % 4])
         asked = {r: calibrated * f[number] for r, f in predictions.factors.items()}
-        tournament.basin(ax, panel, asked, name)
+        tournament.basin(basins[number], panel, asked, name)
+    for ax in basins[len(measured.held_out) :]:
+        ax.remove()
+    heat, means = below.subplots(1, 2)
     cells = scores.everyone
     table = np.stack([values.mean(axis=1) for values in cells.values()])
-    tournament.heat(
-        figure.add_subplot(grid[2, :2]), table, list(cells), list(measured.held_out)
-    )
-    ax = figure.add_subplot(grid[2, 2:])
+    tournament.heat(heat, table, list(cells), list(measured.held_out))
     plots.curves.intervals(
-        ax,
+        means,
         list(cells),
         [scores.mean(name) for name in cells],
         colours=tournament.COLOURS[: len(cells)],
         xlabel="mean regret (nats of test loss)",
     )
-    ax.set_title("Mean regret of each rule")
+    means.set_title("Mean regret of each rule")
     figure.suptitle(caption, fontsize=11)
     return figure
 
@@ -338,7 +338,9 @@ def run(config: Config, workspace: Workspace) -> Outcome:
     workspace.say(doubled_batch())
     caption = (
         f"{dataset.label} · {CAPTION} · AdamW · {config.seeds} seeds "
-        f"· {config.schedule} schedule · λ tuned at {small(config).label}"
+        f"· {config.schedule} schedule · λ tuned at {small(config).label}\n"
+        "triangles: where each rule puts it, coloured as below · "
+        "stars: best by validation loss"
     )
     with plots.style.context():
         figure = draw(predictions, measured, scores, caption)

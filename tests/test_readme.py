@@ -43,7 +43,12 @@ def panels():
 
 
 def test_the_saved_verdicts_follow_from_the_saved_data(saved, panels):
-    assert study.judge(panels) == saved.findings
+    """As they are shown: the last bits of a fit are those of a linear algebra."""
+
+    def shown(findings):
+        return [(f.claim, f.measured, f.verdict, f.conditions) for f in findings]
+
+    assert shown(study.judge(panels)) == shown(saved.findings)
 
 
 def test_the_saved_results_are_of_a_full_run_on_clean_code(saved):

@@ -301,7 +301,8 @@ def draw(
 ) -> Figure:
     """Basins with the rates that the rules ask for; regrets; their means."""
     figure = Figure(figsize=(18, 10), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(2, 1))
+    halves = figure.subfigures(2, 1, squeeze=False, height_ratios=(2, 1))
+    above, below = halves.flat
     basins = above.subplots(2, 4, squeeze=False).flat
     calibrated = tournament.best_rate(measured.calibration)
     for number, (name, panel) in enumerate(measured.held_out.items()):

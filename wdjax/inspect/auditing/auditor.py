@@ -246,6 +246,8 @@ def _with_later(
     if mixed or found.kind not in {*FRACTIONS, "none"}:
         return Measured(found, 0)
     then, least = later(), 100 * precision.epsilon
+    if not then:
+        return Measured(found, 0)
     if found.kind != "none":
         return Measured(told_later(found, then, least), 0)
     starts = [n for n, deltas in then.items() if np.abs(deltas).max() > least]

@@ -28,9 +28,14 @@ def rates_later(box: Box, shapes: Shapes) -> Mapping[int, np.ndarray]:
     Args:
         box: the optimizer.
         shapes: of its leaves.
+
+    Returns:
+        Nothing for a box without counters, which is later what it is now.
     """
     first = here(box, shapes)
     which = _counters(first.states)
+    if not any(which):
+        return {}
     v = [directions(first, t) for t in range(len(first.path))]
     return {
         count: _rates(Trial(_set(box, which, count), first.path), v) for count in COUNTS

@@ -37,7 +37,7 @@ from wdjax.inspect.auditing.lookahead import (
 )
 from wdjax.inspect.auditing.report import Audit, LeafAudit
 from wdjax.inspect.auditing.side_effects import side_effects
-from wdjax.inspect.auditing.trial import STEPS
+from wdjax.inspect.auditing.trial import STEPS, here
 
 Factory: TypeAlias = Callable[[Any, Any], optax.GradientTransformation]
 
@@ -194,13 +194,13 @@ def _of_one(
     extra: Mapping[str, Any],
     precision: Precision,
 ) -> Measured:
-    box, shapes = black_box(optimizer, params, extra), _shapes(params)
+    first = here(black_box(optimizer, params, extra), _shapes(params))
 
     def after(count: int) -> Audit:
-        examined = examine(ahead(box, shapes, count), shapes, precision)
+        examined = examine(ahead(first, count), precision)
         return _audit(params, examined, None, None)
 
-    return _with_later(after, lambda: rates_later(box, shapes), precision)
+    return _with_later(after, lambda: rates_later(first), precision)
 
 
 def _of_factory(
@@ -218,9 +218,13 @@ def _of_factory(
                 raise ValueError(f"the factory gives a {type(optimizer).__name__}")
         return black_box(optimizer, params, extra)
 
+    def later() -> Mapping[int, np.ndarray]:
+        return rates_later(here(box(alpha, lam), shapes))
+
     def after(count: int) -> Audit:
         def there(learning_rate: Any, decay: float) -> Box:
-            return ahead(box(learning_rate, decay), shapes, count)
+            made = box(learning_rate, decay)
+            return ahead(here(made, shapes), count).box if count else made
 
         compared = compare(
             Family(lambda decay: there(alpha, decay), lam, shapes, precision)
@@ -232,7 +236,7 @@ def _of_factory(
             fit = fitted(there, alpha, lam, leaf, shapes, alone=without == "none")
         return _audit(params, compared.with_decay, without, fit)
 
-    return _with_later(after, lambda: rates_later(box(alpha, lam), shapes), precision)
+    return _with_later(after, later, precision)
 
 
 def _with_later(

@@ -4,13 +4,13 @@ With :math:`g + λ_2 θ` for the gradient, a change :math:`v` of the weights is 
 :math:`λ_2 v` of the gradient, in this update and in all later ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from wdjax.inspect.auditing.laboratory import Box, Leaves, minus
+from wdjax.inspect.auditing.laboratory import Box, Leaves, minus, plus
 from wdjax.inspect.auditing.response import Coupling
-from wdjax.inspect.auditing.trial import Draws, Path, Shapes, Trial, drawn
+from wdjax.inspect.auditing.trial import Draws, Path, Shapes, Trial, drawn, zeros
 
 CHANGED = (0, 2)  # the steps at which weights and gradients are changed
 PENALTIES = np.logspace(-8, 3, 23)
@@ -23,22 +23,19 @@ def coupling(trial: Trial, elsewhere: Trial) -> list[Coupling]:
         trial: the optimizer, on a path.
         elsewhere: with other sizes of weights and gradients.
     """
-    fits = [_fits(trial, s) for s in CHANGED]
-    there = [_gradient_response(elsewhere, s) for s in CHANGED]
-    here = [_gradient_response(trial, s) for s in CHANGED]
+    fits, curves = zip(*(_at(trial, elsewhere, s) for s in CHANGED), strict=True)
     found = []
     for i in range(len(trial.path.start)):
         worst = max((fit[i] for fit in fits), key=lambda f: f.misfit)
         l2 = [fit[i].l2 for fit in fits]
         spread = abs(l2[0] - l2[1]) / (max(map(abs, l2)) or 1.0)
-        curved = max(_relative(a[i], b[i]) for a, b in zip(here, there, strict=True))
         found.append(
             Coupling(
                 l2=worst.l2,
                 besides=worst.besides,
                 misfit=max(worst.misfit, spread),
                 in_full=max(fit[i].in_full for fit in fits),
-                curved=curved,
+                curved=max(curved[i] for curved in curves),
             )
         )
     return found
@@ -82,11 +79,22 @@ def _turn(outward: Callable[..., list[float]], outs: np.ndarray, leaf: int) -> f
     return l2 if same and twice[0] < 0 < twice[1] else 0.0
 
 
-def _fits(trial: Trial, step: int) -> list[Coupling]:
+def _at(
+    trial: Trial, elsewhere: Trial, step: int
+) -> tuple[list[Coupling], list[float]]:
+    """Each leaf's fit to a change in one step; how unlike responses are elsewhere."""
     v = Draws([a.shape for a in trial.path.start], 40 + step).next()
-    still = [0 * d for d in v]
-    of_theta = trial.derivatives(step, v, still)
+    still = zeros(v)
     of_g = trial.derivatives(step, still, v)
+    there = elsewhere.derivatives(step, still, v)
+    curved = [
+        _relative([a[i] for a in of_g], [b[i] for b in there]) for i in range(len(v))
+    ]
+    return _fits(trial, step, v, of_g), curved
+
+
+def _fits(trial: Trial, step: int, v: Leaves, of_g: list[Leaves]) -> list[Coupling]:
+    of_theta = trial.derivatives(step, v, zeros(v))
     fits = [
         _fit([d[i] for d in of_theta], [d[i] for d in of_g], v[i])
         for i in range(len(v))
@@ -102,29 +110,28 @@ def _fit(
     of_theta: list[np.ndarray], of_g: list[np.ndarray], v: np.ndarray
 ) -> tuple[float, float, float]:
     """λ₂, δ besides, and the fraction that neither explains."""
-    size = float(np.linalg.norm(np.stack(of_theta)))
-    later, of_later_g = np.stack(of_theta[1:]), np.stack(of_g[1:])
+    size = _norm(of_theta)
+    later, of_later_g = of_theta[1:], of_g[1:]
     if size == 0:
         return 0.0, 0.0, 1.0
-    if np.linalg.norm(later) > 1e-9 * size and np.linalg.norm(of_later_g) > 0:
-        l2 = float(np.vdot(later, of_later_g) / np.vdot(of_later_g, of_later_g))
+    if _norm(later) > 1e-9 * size and _norm(of_later_g) > 0:
+        l2 = _dot(later, of_later_g) / _dot(of_later_g, of_later_g)
         rest = of_theta[0] - l2 * of_g[0]
         besides = -float(np.vdot(rest, v) / np.vdot(v, v))
     else:
         energy = float(np.vdot(of_g[0], of_g[0]))
         l2 = float(np.vdot(of_theta[0], of_g[0])) / energy if energy else 0.0
         besides = 0.0
-    left = [of_theta[0] - l2 * of_g[0] + besides * v, *(later - l2 * of_later_g)]
-    return l2, besides, float(np.linalg.norm(np.stack(left))) / size
+    left = plus(later, of_later_g, -l2)
+    return l2, besides, _norm([of_theta[0] - l2 * of_g[0] + besides * v, *left]) / size
 
 
 def _in_full(
     trial: Trial, step: int, v: Leaves, fits: list[tuple[float, float, float]]
 ) -> list[float]:
     """The misfit for a finite change: u(θ + v, g) against u(θ, g + λ₂v) − δv."""
-    still = [0 * d for d in v]
     as_g = [l2 * d for (l2, _, _), d in zip(fits, v, strict=True)]
-    moved, pushed = trial.changed(step, v), trial.changed(step, still, as_g)
+    moved, pushed = trial.changed(step, v), trial.changed(step, zeros(v), as_g)
     pushed[0] = [
         u - besides * d
         for u, (_, besides, _), d in zip(pushed[0], fits, v, strict=True)
@@ -138,15 +145,18 @@ def _in_full(
     ]
 
 
-def _gradient_response(trial: Trial, step: int) -> Leaves:
-    v = Draws([a.shape for a in trial.path.start], 50).next()
-    found = trial.derivatives(step, [0 * d for d in v], v)
-    return [np.stack([d[i] for d in found]) for i in range(len(v))]
+def _relative(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
+    size = max(_norm(a), _norm(b))
+    return _norm([x - y for x, y in zip(a, b, strict=True)]) / size if size else 0.0
 
 
-def _relative(a: np.ndarray, b: np.ndarray) -> float:
-    size = float(max(np.linalg.norm(a), np.linalg.norm(b)))
-    return float(np.linalg.norm(a - b)) / size if size else 0.0
+def _norm(parts: Sequence[np.ndarray]) -> float:
+    return float(np.sqrt(_dot(parts, parts)))
+
+
+def _dot(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
+    """Of vectors in parts, which are not copied into one."""
+    return sum(float(np.vdot(x, y)) for x, y in zip(a, b, strict=True))
 
 
 def _size(leaves: Leaves) -> list[float]:

@@ -126,12 +126,23 @@ def difference(one: Box, other: Box) -> Box:
 
 def plus(a: Leaves, b: Leaves, factor: float = 1.0) -> Leaves:
     """``a + factor · b``."""
-    return [x + factor * y for x, y in zip(a, b, strict=True)]
+    return [_plus(x, y, factor) for x, y in zip(a, b, strict=True)]
 
 
 def minus(a: Leaves, b: Leaves) -> Leaves:
     """``a − b``."""
     return plus(a, b, -1.0)
+
+
+def _plus(a: np.ndarray, b: np.ndarray, factor: float) -> np.ndarray:
+    """With one new array, which for large leaves costs more than the arithmetic."""
+    if factor == 1:
+        return a + b
+    if factor == -1:
+        return a - b
+    found = factor * b
+    found += a
+    return found
 
 
 def _floats(leaves: list) -> Leaves:

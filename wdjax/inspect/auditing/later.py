@@ -14,31 +14,31 @@ import numpy as np
 
 from wdjax.inspect.auditing.kinds import FRACTIONS
 from wdjax.inspect.auditing.laboratory import Box, Leaves
-from wdjax.inspect.auditing.measure import along, directions
+from wdjax.inspect.auditing.measure import along
 from wdjax.inspect.auditing.report import Audit
-from wdjax.inspect.auditing.trial import Shapes, Trial, here
+from wdjax.inspect.auditing.trial import Trial, zeros
 
 # Multiples of the number of measured updates, so that what repeats in it is in step.
 COUNTS = (200, 1_000, 10_000, 100_000)
 
 
-def rates_later(box: Box, shapes: Shapes) -> Mapping[int, np.ndarray]:
+def rates_later(first: Trial) -> Mapping[int, np.ndarray]:
     """δ of each leaf at its largest, by the number to which the counters are set.
 
     Args:
-        box: the optimizer.
-        shapes: of its leaves.
+        first: the optimizer, in its first updates.
 
     Returns:
         Nothing for a box without counters, which is later what it is now.
     """
-    first = here(box, shapes)
     which = _counters(first.states)
     if not any(which):
         return {}
-    v = [directions(first, t) for t in range(len(first.path))]
     return {
-        count: _rates(Trial(_set(box, which, count), first.path), v) for count in COUNTS
+        count: _rates(
+            Trial(_set(first.box, which, count), first.path), first.directions
+        )
+        for count in COUNTS
     }
 
 
@@ -70,9 +70,11 @@ def told_later(found: Audit, later: Mapping[int, np.ndarray], least: float) -> A
     return replace(found, per_leaf=leaves, reasons=tuple(reasons))
 
 
-def ahead(box: Box, shapes: Shapes, count: int) -> Box:
-    """The box with its counters set to a number; as it is for 0."""
-    return _set(box, _counters(here(box, shapes).states), count) if count else box
+def ahead(first: Trial, count: int) -> Trial:
+    """The same with the box's counters set to a number; as it is for 0."""
+    if not count:
+        return first
+    return Trial(_set(first.box, _counters(first.states), count), first.path)
 
 
 def _set(box: Box, which: list[bool], count: int) -> Box:
@@ -89,14 +91,14 @@ def _set(box: Box, which: list[bool], count: int) -> Box:
 
 
 def _rates(trial: Trial, v: list[Leaves]) -> np.ndarray:
-    zeros = [0 * a for a in trial.path.start]
+    still = zeros(trial.path.start)
     found = np.array(
         [
-            along(trial.derivatives_now(t, along_v, zeros), along_v)
+            along(trial.derivatives_now(t, along_v, still), along_v)
             for t, along_v in enumerate(v)
         ]
     )
-    return found[np.argmax(np.abs(found), axis=0), np.arange(len(zeros))]
+    return found[np.argmax(np.abs(found), axis=0), np.arange(len(still))]
 
 
 def _counters(states: list[Any]) -> list[bool]:

@@ -44,18 +44,18 @@ class Examined(NamedTuple):
     size: int
 
 
-def examine(box: Box, shapes: Shapes, precision: Precision) -> list[Examined]:
+def examine(first: Trial, precision: Precision) -> list[Examined]:
     """What each leaf's decay is, of one optimizer.
 
     Args:
-        box: the optimizer.
-        shapes: of its leaves.
+        first: the optimizer, where everything is measured.
         precision: of the type that it computes in.
     """
-    trials = here(box, shapes), elsewhere(box, shapes)
+    shapes = [a.shape for a in first.path.start]
+    trials = first, elsewhere(first.box, shapes)
     responses = measure(*trials, precision.epsilon)
     couplings = coupling(*trials)
-    turns = flips(box, shapes)
+    turns = flips(first.box, shapes)
     return [
         Examined(decide(Evidence(r, c, turn, precision.tolerance)), r, math.prod(shape))
         for r, c, turn, shape in zip(responses, couplings, turns, shapes, strict=True)
@@ -91,20 +91,19 @@ class Compared(NamedTuple):
 
 def compare(family: Family) -> Compared:
     """What each leaf's decay is, and what is left without it."""
-    one, none = family.make(family.decay), family.make(0.0)
-    whole = examine(one, family.shapes, family.precision)
-    base = examine(none, family.shapes, family.precision)
+    one, none = family.trial(family.decay), family.trial(0.0)
+    whole, base = (examine(trial, family.precision) for trial in (one, none))
     beyond: list[Examined] | None = None
     found = []
-    in_front = _is_in_front(family)
+    in_front = _is_in_front(one, none, family)
     for i, (w, b) in enumerate(zip(whole, base, strict=True)):
         if b.finding.kind == "none":
-            finding = _scaled_with_the_step(w.finding, i, family)
+            finding = _scaled_with_the_step(w.finding, i, one, none, family)
         elif w.finding.kind == b.finding.kind == "norm":
             finding = w.finding
         else:
-            both = difference(one, none)
-            beyond = beyond or examine(both, family.shapes, family.precision)
+            both = here(difference(one.box, none.box), family.shapes)
+            beyond = beyond or examine(both, family.precision)
             finding = _beyond(beyond[i].finding, b.finding)
         if in_front[i] and finding.kind not in {*FRACTIONS, "none"}:
             kind = "trust" if w.finding.kind == "trust" else "coupled"
@@ -114,29 +113,27 @@ def compare(family: Family) -> Compared:
     return Compared(found, base)
 
 
-def _is_in_front(family: Family) -> list[bool]:
+def _is_in_front(one: Trial, none: Trial, family: Family) -> list[bool]:
     """Whether the decay is λθ in the gradient of each leaf, to rounding."""
-    gaps = [_gaps(family, on) for on in (here, elsewhere)]
+    away, bare = (elsewhere(trial.box, family.shapes) for trial in (one, none))
+    gaps = [_gaps(*pair, family.decay) for pair in ((one, none), (away, bare))]
     return [
         all(size > 0 and gap <= family.precision.tolerance * size for gap, size in leaf)
         for leaf in zip(*gaps, strict=True)
     ]
 
 
-def _gaps(
-    family: Family, on: Callable[[Box, Shapes], Trial]
-) -> list[tuple[float, float]]:
+def _gaps(one: Trial, none: Trial, decay: float) -> list[tuple[float, float]]:
     """How far with decay is from λθ in the gradient, and from without, of each leaf."""
-    plain = on(family.make(0.0), family.shapes)
-    path = plain.path
+    path = none.path
     gradients = [
-        plus(g, theta, family.decay)
+        plus(g, theta, decay)
         for g, theta in zip(path.gradients, path.thetas, strict=True)
     ]
-    ours = on(family.make(family.decay), family.shapes).updates
-    theirs = Trial(plain.box, replace(path, gradients=gradients)).updates
+    ours = one.updates
+    theirs = Trial(none.box, replace(path, gradients=gradients)).updates
     leaves = range(len(path.start))
-    return [(_gap(ours, theirs, i), _gap(ours, plain.updates, i)) for i in leaves]
+    return [(_gap(ours, theirs, i), _gap(ours, none.updates, i)) for i in leaves]
 
 
 def _gap(ours: list[Leaves], others: list[Leaves], leaf: int) -> float:
@@ -154,7 +151,9 @@ def _beyond(beyond: Finding, base: Finding) -> Finding:
     return replace(beyond, reasons=(*seen, without), step=True)
 
 
-def _scaled_with_the_step(finding: Finding, leaf: int, family: Family) -> Finding:
+def _scaled_with_the_step(
+    finding: Finding, leaf: int, one: Trial, none: Trial, family: Family
+) -> Finding:
     """Proximal decay, or decay after the step: both scale the step as well.
 
     With k the fraction of θ that is taken, proximal decay of δ has k = δ/(1 + δ), and
@@ -162,11 +161,10 @@ def _scaled_with_the_step(finding: Finding, leaf: int, family: Family) -> Findin
     """
     if finding.kind not in FRACTIONS or finding.rates is None:
         return finding
-    with_decay, without = (family.trial(d) for d in (family.decay, 0.0))
     t = int(np.argmax(np.abs(finding.rates)))
     k = float(finding.rates[t])
-    step = with_decay.updates[t][leaf] + k * with_decay.path.thetas[t][leaf]
-    s = without.updates[t][leaf]
+    step = one.updates[t][leaf] + k * one.path.thetas[t][leaf]
+    s = none.updates[t][leaf]
     energy = float(np.vdot(s, s))
     share = float(np.vdot(step, s)) / energy if energy else 1.0
     if abs(share - (1 - k)) > 1e-3 * abs(k):

@@ -15,6 +15,8 @@ from wdjax.inspect.auditing.trial import (
     Trial,
     across,
     drawn,
+    half,
+    zeros,
 )
 
 FOLLOWED = range(STEPS - 1)  # the steps whose changes are followed into later updates
@@ -33,7 +35,7 @@ def measure(trial: Trial, elsewhere: Trial, epsilon: float) -> list[Response]:
     """
     shapes = [a.shape for a in trial.path.start]
     now = _now(trial)
-    there = _now(elsewhere)
+    there = rates(elsewhere)
     parts = [
         now,
         _kept(trial),
@@ -51,7 +53,7 @@ def measure(trial: Trial, elsewhere: Trial, epsilon: float) -> list[Response]:
         found.append(
             Response(
                 **numbers,
-                rates_elsewhere=there[i]["rates"],
+                rates_elsewhere=there[i],
                 noise=100 * epsilon * (size + float(np.max(np.abs(numbers["rates"])))),
                 finite=all(bool(np.isfinite(u).all()) for u in updates),
                 followed=_followed(updates, numbers["rates"]),
@@ -63,8 +65,7 @@ def measure(trial: Trial, elsewhere: Trial, epsilon: float) -> list[Response]:
 def _now(trial: Trial) -> Numbers:
     """Responses in the same update, to changes across all that is known."""
     numbers, off, curved = [], [], []
-    for t in range(len(trial.path)):
-        v = directions(trial, t)
+    for t, v in enumerate(trial.directions):
         K, far = (_odd(trial, t, v, size) for size in (1.0, 3.0))
         numbers.append(along(K, v))
         off.append(_off_line(K, v))
@@ -82,8 +83,7 @@ def _now(trial: Trial) -> Numbers:
 def rates(trial: Trial) -> list[np.ndarray]:
     """δ_t of each leaf, in every step."""
     found = []
-    for t in range(len(trial.path)):
-        v = directions(trial, t)
+    for t, v in enumerate(trial.directions):
         found.append(along(_odd(trial, t, v), v))
     return list(np.array(found).T)
 
@@ -92,7 +92,7 @@ def _kept(trial: Trial) -> Numbers:
     """Responses of later updates."""
     sizes, rates, off = [], [], []
     for s in FOLLOWED:
-        v = directions(trial, s)
+        v = trial.directions[s]
         for K in trial.impulse(s, v)[1:]:
             sizes.append(_ratios(K, v))
             rates.append(along(K, v))
@@ -115,9 +115,7 @@ def _of_start_and_all(trial: Trial) -> Numbers:
         Trial(trial.box, _moved(trial.path, [sign * d for d in v])).updates
         for sign in (1.0, -1.0)
     )
-    of_all = [
-        _ratios([d / 2 for d in minus(a, b)], v) for a, b in zip(up, down, strict=True)
-    ]
+    of_all = [_ratios(half(a, b), v) for a, b in zip(up, down, strict=True)]
     return [
         {
             "of_start": max(x[i] for x in of_start),
@@ -130,7 +128,7 @@ def _of_start_and_all(trial: Trial) -> Numbers:
 def _entries(trial: Trial) -> Numbers:
     """What single entries do to each other, and each to itself."""
     talk, ones, ungated, half = [], [], [], []
-    zeros = [0 * a for a in trial.path.start]
+    still = zeros(trial.path.start)
     for t in ENTRIES:
         v = _normal(trial.path.start, seed=10 + t)
         for parity in (0, 1):
@@ -142,7 +140,7 @@ def _entries(trial: Trial) -> Numbers:
         ones.append(_ratios(_odd(trial, t, unit), unit))
         steepness = [
             np.abs(d / x)
-            for d, x in zip(trial.derivatives_now(t, v, zeros), v, strict=True)
+            for d, x in zip(trial.derivatives_now(t, v, still), v, strict=True)
         ]
         ungated.append([_mean(s > 1e-3 * s.max()) for s in steepness])
         half.append([_between(s) for s in steepness])
@@ -153,7 +151,7 @@ def _entries(trial: Trial) -> Numbers:
             "ungated": min(x[i] for x in ungated),
             "half_gated": max(x[i] for x in half),
         }
-        for i in range(len(zeros))
+        for i in range(len(still))
     ]
 
 
@@ -226,25 +224,12 @@ def _huge(trial: Trial, rates: list[np.ndarray]) -> Numbers:
     return [{"rate_of_huge": found[t][i]} for i, t in enumerate(steps)]
 
 
-def directions(trial: Trial, step: int) -> Leaves:
-    """Changes of a step's weights, at right angles to θ, g and u in every leaf."""
-    path = trial.path
-    known = zip(
-        path.thetas[step], path.gradients[step], trial.updates[step], strict=True
-    )
-    drawn_ones = _normal(path.start, seed=30 + step)
-    return [
-        across(v, [theta, u, g])
-        for v, (theta, g, u) in zip(drawn_ones, known, strict=True)
-    ]
-
-
 def _odd(
     trial: Trial, t: int, v: Leaves, size: float = 1.0, *, around_zero: bool = False
 ) -> Leaves:
-    theta = [0 * a for a in v] if around_zero else trial.path.thetas[t]
+    theta = zeros(v) if around_zero else trial.path.thetas[t]
     up, down = (trial.now(t, plus(theta, v, sign * size)) for sign in (1.0, -1.0))
-    return [d / (2 * size) for d in minus(up, down)]
+    return half(up, down, size)
 
 
 def _moved(path: Path, v: Leaves) -> Path:

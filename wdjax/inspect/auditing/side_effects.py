@@ -19,17 +19,15 @@ class Subject(NamedTuple):
         update: its update.
         state: of ``params``.
         params: the parameters.
-        extra_args: what the update needs besides.
     """
 
     update: Any
     state: Any
     params: PyTree
-    extra_args: Mapping[str, Any]
 
     def step(self, g: PyTree, params: PyTree) -> PyTree:
         """The first update."""
-        return self.update(g, self.state, params, **self.extra_args)[0]
+        return self.update(g, self.state, params)[0]
 
 
 def side_effects(
@@ -47,7 +45,8 @@ def side_effects(
         extra_args: what its update needs besides.
     """
     update = optax.with_extra_args_support(optimizer).update
-    subject = Subject(update, optimizer.init(params), params, extra_args)
+    compiled = jax.jit(lambda *given: update(*given, **extra_args))
+    subject = Subject(compiled, optimizer.init(params), params)
     found = _types(subject)
     if rates is not None and np.any(rates):
         on = np.abs(rates) > 1e-6 * np.abs(rates).max()
@@ -91,12 +90,14 @@ def _refused(subject: Subject) -> list[str]:
 
 def _lost(subject: Subject, rate: float) -> list[str]:
     """Decay that rounding swallows, in narrow types."""
+    if not any(map(_narrow, jax.tree.leaves(subject.params))):
+        return []
     zeros = jax.tree.map(jnp.zeros_like, subject.params)
     weights = jax.tree.map(_over_a_binade, subject.params)
     moved = optax.apply_updates(weights, subject.step(zeros, weights))
     shares: dict[str, list[np.ndarray]] = {}
     for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(weights), strict=True):
-        if jnp.finfo(b.dtype).bits <= NARROW:
+        if _narrow(b):
             shares.setdefault(b.dtype.name, []).append(np.ravel(a != b))
     found = []
     for name, moves in sorted(shares.items()):
@@ -107,6 +108,10 @@ def _lost(subject: Subject, rate: float) -> list[str]:
                 "weights; the rest is lost to rounding"
             )
     return found
+
+
+def _narrow(leaf: jax.Array) -> bool:
+    return jnp.finfo(leaf.dtype).bits <= NARROW
 
 
 def _over_a_binade(like: jax.Array) -> jax.Array:

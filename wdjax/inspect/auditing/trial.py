@@ -51,21 +51,25 @@ class Draws:
         """Nothing is drawn yet."""
         self.shapes = shapes
         self.rng = np.random.default_rng(seed)
-        self.pools: dict[int, np.ndarray] = {}
+        self.pools: dict[tuple[int, float], np.ndarray] = {}
 
-    def next(self) -> Leaves:
-        """Another tree."""
-        return [self._leaf(shape) for shape in self.shapes]
+    def next(self, scale: float = 1.0) -> Leaves:
+        """Another tree, of a standard deviation."""
+        return [self._leaf(shape, scale) for shape in self.shapes]
 
-    def _leaf(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _leaf(self, shape: tuple[int, ...], scale: float) -> np.ndarray:
         size = math.prod(shape)
+        if not scale:
+            return np.zeros(shape)
         if size < LARGE:
-            return self.rng.standard_normal(shape)
-        if size not in self.pools:
-            self.pools[size] = np.tile(self.rng.standard_normal(size), 2)
+            return scale * self.rng.standard_normal(shape)
+        if (size, 1.0) not in self.pools:
+            self.pools[size, 1.0] = np.tile(self.rng.standard_normal(size), 2)
+        factor = scale * float(self.rng.choice((-1.0, 1.0)))
+        if (size, factor) not in self.pools:
+            self.pools[size, factor] = factor * self.pools[size, 1.0]
         start = int(self.rng.integers(1, size))
-        sign = self.rng.choice((-1.0, 1.0))
-        return sign * self.pools[size][start : start + size].reshape(shape)
+        return self.pools[size, factor][start : start + size].reshape(shape)
 
 
 def drawn(
@@ -86,14 +90,10 @@ def drawn(
         gradients: likewise; 0 for none.
     """
     draws = Draws(shapes, seed)
-
-    def tree(scale: float) -> Leaves:
-        return [scale * draw for draw in draws.next()]
-
     return Path(
-        start=tree(weights),
-        thetas=[tree(weights) for _ in range(steps)],
-        gradients=[tree(gradients) for _ in range(steps)],
+        start=draws.next(weights),
+        thetas=[draws.next(weights) for _ in range(steps)],
+        gradients=[draws.next(gradients) for _ in range(steps)],
     )
 
 
@@ -118,6 +118,17 @@ class Trial:
     def updates(self) -> list[Leaves]:
         """The update of each step."""
         return self._recorded[1]
+
+    @cached_property
+    def directions(self) -> list[Leaves]:
+        """Changes of each step's weights, across its θ, g and u in every leaf."""
+        path, found = self.path, []
+        known = zip(path.thetas, path.gradients, self.updates, strict=True)
+        for t, (theta, g, u) in enumerate(known):
+            v = Draws([a.shape for a in path.start], seed=30 + t).next()
+            along = zip(theta, u, g, strict=True)
+            found.append([across(d, a) for d, a in zip(v, along, strict=True)])
+        return found
 
     @cached_property
     def _recorded(self) -> tuple[list[Any], list[Leaves]]:
@@ -153,18 +164,18 @@ class Trial:
         up, down = (
             self.changed(step, [sign * size * d for d in v]) for sign in (1.0, -1.0)
         )
-        return [_half(a, b, size) for a, b in zip(up, down, strict=True)]
+        return [half(a, b, size) for a, b in zip(up, down, strict=True)]
 
     def impulse_at_start(self, v: Leaves) -> list[Leaves]:
         """The same for the weights that the state was made from."""
         up, down = (
             self.restarted(plus(self.path.start, v, sign)) for sign in (1.0, -1.0)
         )
-        return [_half(a, b, 1.0) for a, b in zip(up, down, strict=True)]
+        return [half(a, b) for a, b in zip(up, down, strict=True)]
 
     def derivatives(self, step: int, dtheta: Leaves, dg: Leaves) -> list[Leaves]:
         """Derivatives of the updates from a step on, by forward differentiation."""
-        still, found, dstate = [0 * d for d in dtheta], [], None
+        still, found, dstate = zeros(dtheta), [], None
         for t in range(step, len(self.path)):
             along = (dg, dtheta) if t == step else (still, still)
             du, dstate = self.box.push(self.states[t], self._given(t), dstate, along)
@@ -211,5 +222,11 @@ def across(v: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     return rest.reshape(v.shape)
 
 
-def _half(a: Leaves, b: Leaves, size: float) -> Leaves:
-    return [d / (2 * size) for d in minus(a, b)]
+def zeros(like: Leaves) -> Leaves:
+    """No change."""
+    return [np.zeros_like(a) for a in like]
+
+
+def half(a: Leaves, b: Leaves, size: float = 1.0) -> Leaves:
+    """``(a − b) / (2 size)``: of differences both ways, what is odd."""
+    return [np.divide(d, 2 * size, out=d) for d in minus(a, b)]

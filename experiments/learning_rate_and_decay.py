@@ -71,12 +71,11 @@ class Config(DataSettings):
     batch_size: int = 64
     augment: bool = False
     momentum: float = 0.9
+    records: int = 20  # points of a curve
 
 
-SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20)
+SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20, records=4)
 FULL = dataclasses.replace(Config(), rows=11, seeds=12, first_seed=4000, steps=800)
-
-RECORDS = 20  # points of a curve
 
 
 def run(config: Config, workspace: Workspace) -> Outcome:
@@ -108,7 +107,7 @@ def measure(
         config.batch_size,
         config.augment,
         config.momentum,
-        RECORDS,
+        config.records,
     )
     grid = sweep.grid(
         seed=range(config.first_seed, config.first_seed + config.seeds),

@@ -67,7 +67,7 @@ class Quadratic:
     r""":math:`\rho(x) = \tfrac12 |x|^2`: the pull is proportional to the distance."""
 
     def value(self, x: Array) -> Array:
-        """½|x|², real also for complex x."""
+        """``½|x|²``, real also for complex x."""
         return 0.5 * jnp.real(x * jnp.conj(x))
 
     def gradient(self, x: Array) -> Array:
@@ -85,7 +85,7 @@ class L1:
     r""":math:`\rho(x) = |x|`: the same pull at every distance."""
 
     def value(self, x: Array) -> Array:
-        """|x|."""
+        """``|x|``."""
         return _modulus(x)
 
     def gradient(self, x: Array) -> Array:
@@ -105,11 +105,11 @@ class PNorm:
     p: Any
 
     def value(self, x: Array) -> Array:
-        """|x|ᵖ/p."""
+        """``|x|ᵖ/p``."""
         return _modulus(x) ** self.p / self.p
 
     def gradient(self, x: Array) -> Array:
-        """sign(x)|x|ᵖ⁻¹."""
+        """``sign(x)|x|ᵖ⁻¹``."""
         return jnp.sign(x) * jnp.abs(x) ** (self.p - 1)
 
     def shrinkage(self, x: Array, c: Any, old: Array) -> Array:
@@ -126,7 +126,7 @@ class ElasticNet:
     l1_ratio: Any
 
     def value(self, x: Array) -> Array:
-        """r|x| + (1 − r)x²/2."""
+        """``r|x| + (1 − r)x²/2``."""
         r = self.l1_ratio
         return r * _modulus(x) + (1 - r) / 2 * x**2
 
@@ -150,11 +150,11 @@ class Hyperbolic:
     scale: Any
 
     def value(self, x: Array) -> Array:
-        """|x|/(s + |x|)."""
+        """``|x|/(s + |x|)``."""
         return _modulus(x) / (self.scale + _modulus(x))
 
     def gradient(self, x: Array) -> Array:
-        """sign(x) s/(s + |x|)²."""
+        """``sign(x) s/(s + |x|)²``."""
         s = self.scale
         return jnp.sign(x) * (s / (s + jnp.abs(x))) ** 2 / s
 
@@ -166,11 +166,11 @@ class Exponential:
     scale: Any
 
     def value(self, x: Array) -> Array:
-        """1 − exp(−|x|/s)."""
+        """``1 − exp(−|x|/s)``."""
         return -jnp.expm1(-_modulus(x) / self.scale)
 
     def gradient(self, x: Array) -> Array:
-        """sign(x) exp(−|x|/s)/s."""
+        """``sign(x) exp(−|x|/s)/s``."""
         return jnp.sign(x) * jnp.exp(-jnp.abs(x) / self.scale) / self.scale
 
 
@@ -348,7 +348,7 @@ def weight_elimination(scale: ScalarLike) -> WeightElimination:
 
 
 def _modulus(x: Array) -> Array:
-    """|x|, with the subgradient 0 at 0, where that of ``jnp.abs`` is 1."""
+    """``|x|``, with the subgradient 0 at 0, where that of ``jnp.abs`` is 1."""
     return x * jnp.sign(x)
 
 

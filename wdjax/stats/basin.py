@@ -178,7 +178,7 @@ def basin_slope(
     1 point, slope −1                             .950       .975   .992
     1 point, slope −2 (13 decays)                 .959       .974   .997
     0.3 points, slope varies by .2 by seed        .752       .952   .959
-    0.3 points, columns .3 octaves off a line     .947       .764   .958
+    0.3 points, columns off a line by .3          .947       .764   .958
     ======================================  ==========  =========  =====
 
     Only the wider never covers less than 95 %; it errs on the side of INCONCLUSIVE.

@@ -1,0 +1,46 @@
+"""The explorer in a real browser, headless; skipped where there is none."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "explorer.html"
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason='needs playwright: pip install -e ".[dev]"'
+    )
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser on the PATH; install one of {', '.join(BROWSERS)}")
+    args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=args)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Open the explorer; afterwards, the console must have stayed silent."""
+    said, contexts = [], []
+
+    def load(*, width=1360, height=900, fragment="", **options):
+        viewport = {"width": width, "height": height}
+        context = chromium.new_context(viewport=viewport, offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(PAGE.as_uri() + fragment)
+        return page
+
+    yield load
+    for context in contexts:
+        context.close()
+    assert said == []

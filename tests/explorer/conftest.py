@@ -1,5 +1,6 @@
 """The explorer in a real browser, headless; skipped where there is none."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -23,6 +24,21 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=found, args=args)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def ask(chromium):
+    """What a function of JavaScript says, for each of many arguments."""
+    page = chromium.new_page()
+    page.goto(PAGE.as_uri())
+
+    def answers(function, arguments):
+        text = json.dumps(arguments)  # much faster than the driver's own encoding
+        script = f"text => JSON.stringify(JSON.parse(text).map({function}))"
+        return json.loads(page.evaluate(script, text))
+
+    yield answers
+    page.close()
 
 
 @pytest.fixture

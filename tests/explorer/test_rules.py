@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+import wdjax
 from tests.explorer import settings
 from wdjax import sweep
 from wdjax.theory import objective, quadratic
@@ -24,10 +25,9 @@ def drawn():
     return [settings.draw(rng, *kind) for kind in kinds for _ in range(REPEATS)]
 
 
-@pytest.fixture
-def paths(open_page, drawn):
-    page = open_page()
-    found = page.evaluate("all => all.map(s => explorer.trajectory(s).path)", drawn)
+@pytest.fixture(scope="module")
+def paths(ask, drawn):
+    found = ask("s => explorer.trajectory(s).path", drawn)
     return [np.array(path, dtype=float) for path in found]
 
 
@@ -42,34 +42,33 @@ def gap(path, reference):
 
 
 def well_posed(setting, reference, rng):
-    """Steps that wdjax reaches alike, to 1e-11, if its numbers are rounded otherwise."""
+    """Steps that wdjax reaches alike, to 1e-11, from numbers rounded otherwise."""
+
+    def rounded(name):
+        values = np.array(setting[name])
+        return values * (1 + 1e-15 * rng.normal(size=values.shape))
+
     alike = np.ones(len(reference), bool)
     for _ in range(4):
-        moved = {
-            name: (np.array(setting[name]) * (1 + rng.normal(size=2)[:n] * 1e-15))
-            for name, n in {"start": 2, "minimum": 2}.items()
-        } | {name: setting[name] * (1 + rng.normal() * 1e-15) for name in ("h1", "h2")}
+        moved = {name: rounded(name) for name in ("start", "minimum", "h1", "h2")}
         alike &= gap(settings.trajectory(setting | moved), reference) < 1e-11
     return np.logical_and.accumulate(alike)
 
 
 def test_every_path_is_that_of_wdjax(paths, drawn):
-    """All of them, unstable ones too; Adam's chaos is left to the next test.
+    """All of them, unstable ones too; where Adam is chaotic, see the next test.
 
     At a constant rate Adam's last steps may depend on their start without limit, so
-    that wdjax is no nearer to itself. Measured: 8 of 360 paths, from some step on.
+    that wdjax is no nearer to itself. Measured: 3 of 360 paths, from some step on.
     """
     whole, rng = 0, np.random.default_rng(1)
     for setting, path in zip(drawn, paths, strict=True):
         reference = settings.trajectory(setting)
         fair = well_posed(setting, reference, rng)
-        assert np.all(np.isfinite(reference))
         assert gap(path, reference)[fair].max() < TOLERANCE, setting
-        if not fair.all():
-            print(fair.sum(), len(fair), setting)
         assert fair.all() or setting["method"].startswith("adam"), setting
         whole += fair.all()
-    assert whole >= 0.95 * len(drawn)
+    assert whole >= 0.98 * len(drawn)
 
 
 def test_every_step_of_every_path_is_that_of_wdjax(paths, drawn):
@@ -82,103 +81,98 @@ def test_every_step_of_every_path_is_that_of_wdjax(paths, drawn):
 
 @pytest.mark.parametrize("name", settings.SCHEDULES)
 @pytest.mark.parametrize("steps", [10, 70, 300])
-def test_schedules_are_those_of_the_sweeps(open_page, name, steps):
-    t = np.arange(steps)
-    script = "([name, t, T]) => t.map(t => explorer.SCHEDULES[name](t, T))"
-    ours = open_page().evaluate(script, [name, t.tolist(), steps])
-    theirs = [sweep.SCHEDULES[name](steps)(i) for i in t]
+def test_schedules_are_those_of_the_sweeps(ask, name, steps):
+    script = f"([t, T]) => explorer.SCHEDULES.{name}(t, T)"
+    ours = ask(script, [[t, steps] for t in range(steps)])
+    theirs = [sweep.SCHEDULES[name](steps)(t) for t in range(steps)]
     np.testing.assert_allclose(ours, theirs, atol=1e-6)  # Optax's are float32
 
 
-def limit(page, setting, t=0):
-    return np.array(
-        page.evaluate("([s, t]) => explorer.limitPoint(s, t)", [setting, t])
-    )
+def limits(ask, chosen):
+    return np.array(ask("s => explorer.limitPoint(s, 0)", chosen))
 
 
-def test_limit_points_are_ridge(open_page, drawn):
-    page = open_page()
-    for setting in drawn:
-        if setting["method"] == "adamw":
-            continue
-        l2 = setting["lambda"]
-        if setting["method"] == "sgdw":
-            a, _ = getattr(settings.wdjax, setting["convention"])
-            delta = setting["lambda"] * setting["alpha"] ** a
-            l2 = quadratic.heavy_ball_l2(setting["alpha"], delta, setting["beta"])
-        H, theta_star = map(
-            jnp.asarray, (settings.curvature(setting), setting["minimum"])
-        )
-        ridge = quadratic.limit_point(H, theta_star, l2)
-        np.testing.assert_allclose(limit(page, setting), ridge, atol=1e-12)
+def first_decay_rate(setting):
+    """δ_0 = λα^a, as η_0 = 1."""
+    a, _ = getattr(wdjax, setting["convention"])
+    return setting["lambda"] * setting["alpha"] ** a
 
 
-def test_adamw_without_noise_ends_in_a_box(open_page, drawn):
+def ridge_of(setting):
+    alpha, l2 = setting["alpha"], setting["lambda"]
+    if setting["method"] == "sgdw":
+        l2 = quadratic.heavy_ball_l2(alpha, first_decay_rate(setting), setting["beta"])
+    H, theta_star = settings.curvature(setting), setting["minimum"]
+    return quadratic.limit_point(jnp.asarray(H), jnp.asarray(theta_star), l2)
+
+
+def test_limit_points_are_ridge(ask, drawn):
+    chosen = [setting for setting in drawn if setting["method"] != "adamw"]
+    expected = np.array([ridge_of(setting) for setting in chosen])
+    np.testing.assert_allclose(limits(ask, chosen), expected, atol=1e-12)
+
+
+def test_adamw_without_noise_ends_in_a_box(ask, drawn):
     """Bounded least squares, by scipy; H = AᵀA."""
-    page, bound = open_page(), 0
-    for setting in drawn:
-        if setting["method"] != "adamw" or not setting["lambda"]:
-            continue
-        a, _ = getattr(settings.wdjax, setting["convention"])
-        radius = setting["alpha"] ** (1 - a) / setting["lambda"]
+    chosen = [s for s in drawn if s["method"] == "adamw" and s["lambda"]]
+    radii = [setting["alpha"] / first_decay_rate(setting) for setting in chosen]
+
+    def best(setting, radius):
         A = np.linalg.cholesky(settings.curvature(setting)).T
-        best = scipy.optimize.lsq_linear(
-            A, A @ setting["minimum"], (-radius, radius), method="bvls", tol=1e-14
-        ).x
-        np.testing.assert_allclose(limit(page, setting), best, atol=1e-9)
-        bound += np.abs(setting["minimum"]).max() > radius
-    assert bound > 20  # the box matters
+        b = A @ setting["minimum"]
+        box = -radius, radius
+        return scipy.optimize.lsq_linear(A, b, box, method="bvls", tol=1e-14).x
+
+    expected = np.array(list(map(best, chosen, radii)))
+    np.testing.assert_allclose(limits(ask, chosen), expected, atol=1e-9)
+    furthest = [max(map(abs, setting["minimum"])) for setting in chosen]
+    assert np.sum(np.array(furthest) > radii) > 20  # the box matters
 
 
-@pytest.mark.parametrize("weight_decay", [0.1, 0.5, 1.0, 5.0])
-def test_with_curvature_along_the_axes_the_box_clips(open_page, drawn, weight_decay):
-    setting = drawn[-1] | {
-        "method": "adamw",
-        "convention": "OPTAX",
-        "lambda": weight_decay,
-        "angle": 0,
-    }
-    clipped = objective.clipped(jnp.asarray(setting["minimum"]), weight_decay)
-    np.testing.assert_allclose(limit(open_page(), setting), clipped, atol=1e-12)
+def test_with_curvature_along_the_axes_the_box_clips(ask, drawn):
+    here = drawn[-1] | {"method": "adamw", "convention": "OPTAX", "angle": 0}
+    chosen = [here | {"lambda": value} for value in (0.1, 0.5, 1.0, 5.0)]
+    theta_star = jnp.asarray(here["minimum"])
+    expected = [objective.clipped(theta_star, s["lambda"]) for s in chosen]
+    np.testing.assert_allclose(limits(ask, chosen), np.array(expected), atol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [0, 30, 115])
 @pytest.mark.parametrize("method", ["adam_l2", "adamw"])
-def test_adam_ends_at_the_limit_point_as_its_steps_shrink(open_page, method, angle):
-    """Adam's steps fall with the cosine from 0.3 to 0; it stops a few of them short."""
+def test_adam_ends_at_the_limit_point_as_its_steps_shrink(ask, method, angle):
+    """By simulation: its steps fall from 0.3 to 0; the last of them are missing."""
     setting = settings.draw(np.random.default_rng(0), method, "OPTAX", "cosine")
     setting |= {"alpha": 0.3, "lambda": 0.7, "beta": 0.9, "beta2": 0.9}
     setting |= {"h1": 2.0, "h2": 0.5, "angle": angle, "steps": 300}
     setting |= {"minimum": [1.9, 1.1], "start": [-1.0, 1.2]}
     end = settings.trajectory(setting)[-1]
-    np.testing.assert_allclose(limit(open_page(), setting), end, atol=0.01)
+    np.testing.assert_allclose(limits(ask, [setting])[0], end, atol=0.01)
+
+
+def spectral_radius(setting):
+    """Of one step (θ, m) → (θ, m) along each eigenvector of H, the larger one."""
+    alpha, beta, lam = (setting[name] for name in ("alpha", "beta", "lambda"))
+    l2, delta = (lam, 0.0) if setting["method"] == "sgd_l2" else (0.0, alpha * lam)
+    steps = [
+        [[1 - delta - alpha * (h + l2), -alpha * beta], [h + l2, beta]]
+        for h in (setting["h1"], setting["h2"])
+    ]
+    return np.abs(np.linalg.eigvals(np.array(steps))).max()
 
 
 @pytest.mark.parametrize("method", ["sgd_l2", "sgdw"])
-def test_paths_grow_beyond_the_stable_bound_and_only_there(open_page, method):
-    """The slowest factor per step: its modulus is above 1 beyond the bound."""
-    page, rng = open_page(), np.random.default_rng(3)
-    unstable = 0
-    for _ in range(200):
-        setting = settings.draw(rng, method, "OPTAX", "constant")
-        alpha, beta, lam = (setting[name] for name in ("alpha", "beta", "lambda"))
-        l2, delta = (lam, 0.0) if method == "sgd_l2" else (0.0, alpha * lam)
-        h = np.array([setting["h1"], setting["h2"]]) + l2
-        steps = [
-            np.array([[1 - delta - alpha * x, -alpha * beta], [x, beta]]) for x in h
-        ]
-        radius = max(np.abs(np.linalg.eigvals(step)).max() for step in steps)
-        found = page.evaluate("s => explorer.stability(s)", setting)
-        assert (found["value"] < found["bound"]) == (radius < 1)
-        unstable += radius >= 1
-    assert 20 < unstable < 180
+def test_paths_grow_beyond_the_stable_bound_and_only_there(ask, method):
+    rng = np.random.default_rng(3)
+    chosen = [settings.draw(rng, method, "OPTAX", "constant") for _ in range(200)]
+    said = [s["value"] < s["bound"] for s in ask("s => explorer.stability(s)", chosen)]
+    stable = [spectral_radius(setting) < 1 for setting in chosen]
+    assert said == stable
+    assert 20 < sum(stable) < 180
 
 
-def test_the_path_of_limit_points_leads_from_the_minimum_to_the_origin(
-    open_page, drawn
-):
-    page = open_page()
-    for setting in drawn[:: REPEATS * 5]:
-        path = page.evaluate("s => explorer.limitPath(s)", setting)
+def test_the_path_of_limit_points_leads_from_the_minimum_to_the_origin(ask, drawn):
+    for setting, path in zip(
+        drawn, ask("s => explorer.limitPath(s)", drawn), strict=True
+    ):
         np.testing.assert_allclose(path[0], setting["minimum"], atol=1e-12)
         np.testing.assert_allclose(path[-1], [0, 0], atol=1e-12)

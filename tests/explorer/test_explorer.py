@@ -193,6 +193,24 @@ def test_points_follow_the_pointer_in_both_panels(open_page, side, what):
     assert shown(page, "left-theta") != limit or what == "start"
 
 
+def test_points_follow_a_finger(open_page):
+    page = open_page(width=390, has_touch=True, is_mobile=True)
+    page.locator("#right svg.plane").scroll_into_view_if_needed()
+    before, top = state(page, "left")["start"], page.evaluate("scrollY")
+    x, y = centre(page, "right-start")
+    pixels = UNIT * page.locator("#right svg.plane").bounding_box()["width"] / 560
+    touch = page.context.new_cdp_session(page)
+    for kind, share in (("Start", 0), ("Move", 0.3), ("Move", 1), ("End", None)):
+        points = []
+        if share is not None:
+            points = [{"x": x + share * pixels, "y": y + share * 0.5 * pixels}]
+        finger = {"type": f"touch{kind}", "touchPoints": points}
+        touch.send("Input.dispatchTouchEvent", finger)
+    expected = before[0] + 1, before[1] - 0.5
+    np.testing.assert_allclose(state(page, "left")["start"], expected, atol=0.03)
+    assert page.evaluate("scrollY") == top
+
+
 def test_points_cannot_be_dragged_out_of_the_picture(open_page):
     page = open_page()
     page.mouse.move(*centre(page, "left-minimum"))

@@ -75,6 +75,18 @@ def test_the_left_end_of_lambda_is_none_at_all(open_page):
     assert numbers(shown(page, "left-limit")) == state(page, "left")["minimum"]
 
 
+def test_one_lambda_for_both_is_the_left_one_until_either_moves(open_page):
+    page = open_page()
+    page.locator("#linked").uncheck()
+    move(page, right_lambda=-2)
+    assert state(page, "left")["lambda"] != state(page, "right")["lambda"]
+    before = state(page, "left")["lambda"]
+    page.locator("#linked").check()
+    assert state(page, "right")["lambda"] == before
+    move(page, right_lambda=-1)
+    assert state(page, "left")["lambda"] == state(page, "right")["lambda"] == 0.1
+
+
 def test_plain_descent_with_a_penalty_is_always_its_decay(open_page):
     """The lecture's first sentence, whatever one moves; stable or not."""
     page, rng = open_page(), np.random.default_rng(2)
@@ -181,7 +193,7 @@ def test_points_follow_the_pointer_in_both_panels(open_page, side, what):
     page.mouse.move(x + 20, y + 30)
     page.mouse.move(x + 0.5 * pixels, y + 0.7 * pixels, steps=5)
     page.mouse.up()
-    page.mouse.move(x, y)  # let go: it does not follow
+    page.mouse.move(x + 0.5 * pixels + 8, y + 0.7 * pixels)  # let go: it stays
     expected = before[0] + 0.5, before[1] - 0.7
     for panel in ("left", "right"):
         np.testing.assert_allclose(state(page, panel)[what], expected, atol=0.02)

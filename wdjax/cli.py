@@ -22,6 +22,7 @@ COMMANDS = {
     "audit": "wdjax.inspect.commands.audit",
     "convert": "wdjax.inspect.commands.convert",
     "doctor": "wdjax.inspect.commands.doctor",
+    "report": "wdjax.report.command",
 }
 """Name and module of each subcommand.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -42,6 +43,12 @@ def module(name: str) -> ModuleType:
             f"There is no experiment {name!r}. {check.nearest(name, names())}"
         )
     return importlib.import_module(f"experiments.{name}")
+
+
+def question(experiment: ModuleType) -> str:
+    """What an experiment asks, from its docstring, on one line."""
+    asked = re.search(r"^Question\.(.*?)^\w+\.", experiment.__doc__ or "", re.M | re.S)
+    return " ".join(asked[1].split()) if asked else ""
 
 
 def seconds(experiment: ModuleType) -> tuple[int, int]:

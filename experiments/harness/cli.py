@@ -9,6 +9,7 @@ Examples:
     python -m experiments run learning_rate_and_decay --data cifar10 \
         --data-dir ~/cifar --model resnet20 --augment --steps 64000 --batch-size 128
     python -m experiments verdicts
+    python -m experiments report results
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from experiments.harness.data_settings import DataSettings
 from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
+from wdjax.report import page
 from wdjax.sweep.record import provenance, writable_folder
 
 Schedule: TypeAlias = Literal[
@@ -165,6 +167,7 @@ def _run_one(
         tolerances=digest(),
         seconds=time.perf_counter() - started,
         findings=outcome.findings,
+        question=catalogue.question(experiment),
     )
     distribution.wait(name)  # nobody needs the unfinished grids any more
     if distribution.is_first():
@@ -213,6 +216,19 @@ def verdicts(out: Path = Path("results"), *, as_json: bool = False) -> None:
         print(json.dumps(objects, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         print(summary.terminal_table(reports))
+
+
+@app.command
+def report(
+    folder: tyro.conf.Positional[Path] = Path("results"), *, out: Path | None = None
+) -> None:
+    """Write one HTML page of saved results, to be read without a network.
+
+    Args:
+        folder: that ``run`` wrote.
+        out: the page; report.html in the folder if not given.
+    """
+    print(page.write(folder, out))
 
 
 @app.command

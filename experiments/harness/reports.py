@@ -24,6 +24,7 @@ class Report(NamedTuple):
         tolerances: digest of the file with the tolerances that judged it.
         seconds: wall-clock time.
         findings: one for each checked sentence.
+        question: what was asked; empty in reports of before it was kept.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Report(NamedTuple):
     tolerances: str
     seconds: float
     findings: list[Finding]
+    question: str = ""
 
 
 def shown_verdict(report: Report, finding: Finding) -> str:

@@ -178,7 +178,7 @@ def _study_of(plain: Mapping[str, Any]) -> Study:
 def _finding(row: Mapping[str, Any]) -> Finding:
     words = {name: str(row.get(name) or "") for name in (*_WORDS, "budget")}
     seeds = row.get("seeds")
-    return Finding(**words, seeds="" if seeds is None else str(seeds))
+    return Finding(**words, seeds=str(seeds or ""))
 
 
 def _pictures(path: Path) -> list[Picture]:

@@ -245,7 +245,7 @@ def _facts(panel: Panel, i: int, j: int) -> list[tuple[str, str]]:
     alpha, decay = float(panel.learning_rates[j]), float(panel.decays[i])
     facts = [
         ("learning rate α", words.number(alpha)),
-        (f"λ here, {panel.sense.caption}", words.number(decay)),
+        (f"λ here ({panel.sense.caption})", words.number(decay)),
     ]
     same = meanings.in_every_convention(decay, alpha, panel.sense)
     for caption, one in same.items():

@@ -42,8 +42,8 @@ SYMMETRIES: Mapping[tuple[str, Measure], Symmetry] = {
 """By optimizer and by what λ says: how its runs can be scaled."""
 
 TARGETS = {
-    "decay_rate": "fraction removed in a step, δ",
-    "optax": "Optax, PyTorch, Keras: δ = λα",
+    "decay_rate": "δ, removed in a step",
+    "optax": "Optax, PyTorch: δ = λα",
     "paper": "paper: δ = λη",
     "constant": "constant: δ = λ",
     "corrected": "corrected: δ = λα²/α_max",

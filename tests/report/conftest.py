@@ -1,5 +1,6 @@
 """A sweep without a training, in the project's own format: a basin of known slope."""
 
+import functools
 import json
 
 import numpy as np
@@ -26,6 +27,12 @@ def basin(alphas=ALPHAS, decays=DECAYS, slope=SLOPE, seeds=SEEDS):
     return 0.3 + 4e-3 * (height - along) ** 2 + 0.01 * seed + ripple
 
 
+@functools.cache
+def provenance(settings):
+    """Once for all: it asks git."""
+    return record.provenance(json.loads(settings))
+
+
 def result(attributes, *, axis="decay", alphas=ALPHAS, decays=DECAYS, gone=GONE):
     """The data set that :func:`wdjax.sweep.run` would give."""
     plan = sweep.grid(**{"seed": SEEDS, axis: decays, "learning_rate": alphas})
@@ -45,56 +52,54 @@ def result(attributes, *, axis="decay", alphas=ALPHAS, decays=DECAYS, gone=GONE)
     made["decay_budget"] = xr.zeros_like(made.validation_error) + made[axis] * 12
     settings = {"steps": 30, "momentum": 0.9, "model": "none"}
     fixed = {"commit": "0123456789ab", "date": "2026-01-01T00:00:00+00:00"}
-    made.attrs |= record.provenance(settings) | fixed | attributes
+    made.attrs |= provenance(json.dumps(settings)) | fixed | attributes
     return made
+
+
+def write_result(folder, name="sweep.adamw.nc", *, method="AdamW", **options):
+    """Save a result as the library does, and give the folder."""
+    sweep.save(result({"method": method}, **options), folder / name)
+    return folder
+
+
+def write_study(folder, **changes):
+    """Write an experiment's report."""
+    finding = {
+        "claim": "The ridge falls",
+        "predicted": "−0.5 ± 0.25",
+        "measured": "−0.50 [−0.55, −0.45]",
+        "verdict": "PASS",
+        "interval": {"estimate": -0.5, "low": None, "high": None},
+        "band": {"low": None, "high": None, "prediction": -0.5},
+        "seeds": 3,
+        "budget": "1 to 2",
+        "convention": "δ_t = λα_t",
+        "notes": "8 of 8",
+    }
+    plain = {
+        "name": "sweep",
+        "question": "Does the ridge fall?",
+        "claim": "The ridge falls with the learning rate.",
+        "mode": "full",
+        "command": "python -m experiments run sweep --full",
+        "data": "none (n = 0)",
+        "provenance": {
+            "configuration": json.dumps({"steps": 30}),
+            "versions": json.dumps({"jax": "0.0"}),
+            "device": "1 × cpu",
+        },
+        "seconds": 12.3,
+        "findings": [finding],
+    }
+    folder.mkdir(exist_ok=True)
+    text = json.dumps(plain | changes)
+    (folder / "sweep.json").write_text(text, encoding="utf-8")
+
+
+SMALL = {"alphas": ALPHAS[:2], "decays": DECAYS[:3], "gone": None}
 
 
 @pytest.fixture
 def save(tmp_path):
-    """Writes a result into a folder of its own, and gives the folder."""
-    folder = tmp_path / "results"
-
-    def saved(name="sweep.adamw.nc", *, method="AdamW", **options):
-        sweep.save(result({"method": method}, **options), folder / name)
-        return folder
-
-    return saved
-
-
-@pytest.fixture
-def study():
-    """Writes an experiment's report as JSON."""
-
-    def written(folder, **changes):
-        finding = {
-            "claim": "The ridge falls",
-            "predicted": "−0.5 ± 0.25",
-            "measured": "−0.50 [−0.55, −0.45]",
-            "verdict": "PASS",
-            "interval": {"estimate": -0.5, "low": None, "high": None},
-            "band": {"low": None, "high": None, "prediction": -0.5},
-            "seeds": 3,
-            "budget": "1 to 2",
-            "convention": "δ_t = λα_t",
-            "notes": "8 of 8",
-        }
-        plain = {
-            "name": "sweep",
-            "question": "Does the ridge fall?",
-            "claim": "The ridge falls with the learning rate.",
-            "mode": "full",
-            "command": "python -m experiments run sweep --full",
-            "data": "none (n = 0)",
-            "provenance": {
-                "configuration": json.dumps({"steps": 30}),
-                "versions": json.dumps({"jax": "0.0"}),
-                "device": "1 × cpu",
-            },
-            "seconds": 12.3,
-            "findings": [finding],
-        }
-        folder.mkdir(exist_ok=True)
-        text = json.dumps(plain | changes)
-        (folder / "sweep.json").write_text(text, encoding="utf-8")
-
-    return written
+    """Writes results into a folder of its own, and gives the folder."""
+    return functools.partial(write_result, tmp_path / "results")

@@ -10,7 +10,7 @@ import pytest
 
 from wdjax.report import page
 
-from .conftest import DECAYS, GONE
+from .conftest import DECAYS, GONE, write_result, write_study
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="pip install playwright, to look at the page"
@@ -33,12 +33,12 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def folder(save, study):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
     """A study with two maps."""
-    where = save()
-    save("sweep.sgdw.nc", method="SGDW", decays=DECAYS / 100)
-    study(where)
+    where = write_result(tmp_path_factory.mktemp("page") / "results")
+    write_result(where, "sweep.sgdw.nc", method="SGDW", decays=DECAYS / 100)
+    write_study(where)
     page.write(where)
     return where
 

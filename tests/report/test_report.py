@@ -14,7 +14,7 @@ from wdjax import cli, sweep
 from wdjax.report import drawing, folder, page, panels
 from wdjax.sweep import labels
 
-from .conftest import ALPHAS, DECAYS, GONE, SEEDS, SLOPE
+from .conftest import ALPHAS, DECAYS, GONE, SEEDS, SLOPE, SMALL, write_study
 
 PIXEL = b"\x89PNG"  # the beginning of one, enough for an address
 
@@ -142,8 +142,8 @@ def test_a_grid_that_is_too_small_for_a_slope_says_so(save):
 
 
 def test_what_lambda_means_can_come_from_the_axis_the_file_or_the_caller(save):
-    where = save("a.nc", axis="l2", method="mine")
-    save("b.nc", method="mine")
+    where = save("a.nc", axis="l2", method="mine", **SMALL)
+    save("b.nc", method="mine", **SMALL)
     given = sweep.load(where / "b.nc").assign_attrs(meaning="paper")
     sweep.save(given, where / "c.nc")
     formulas = [view.formula for view in views(where)]
@@ -180,13 +180,36 @@ def test_a_result_without_seeds_and_of_a_measure_of_its_own_is_shown(save):
 
 
 def test_points_of_a_design_are_listed_with_the_reason(save):
-    where = save()
+    where = save(**SMALL)
     plan = sweep.points(seed=[0], learning_rate=[0.1, 0.2], decay=[0.0, 1.0])
     flat = {"validation_error": np.zeros(2, np.float32)}
     sweep.save(labels.labelled(plan, flat, None), where / "points.nc")
     by_name = {s.name: s for s in page.sections(folder.read(where))}
     (reason,) = by_name["points"].files.values()
     assert reason.startswith("not a grid of learning rates and decays")
+
+
+def test_results_by_themselves_show_what_their_runs_share(save):
+    where = save("mine.a.nc", **SMALL)
+    other = sweep.load(where / "mine.a.nc")
+    settings = json.loads(other.attrs["configuration"]) | {"steps": 60}
+    other.attrs |= {"configuration": json.dumps(settings), "commit": "fedcba987654"}
+    sweep.save(other, where / "mine.b.nc")
+    (section,) = page.sections(folder.read(where))
+    assert section.settings == {"model": "none", "momentum": "0.9"}
+    assert "commit" not in section.run
+    assert section.run["date"] == "2026-01-01T00:00:00+00:00"
+    html = page.html(folder.read(where))
+    assert 'wdjax.sweep.load("mine.b.nc")' in html
+
+
+def test_learning_rates_without_a_best_decay_are_listed_with_the_reason(save):
+    """In the last one a run with the largest decay diverged."""
+    (view,) = views(save(decays=DECAYS / 1000, gone=(0, 13, 7)))
+    edge, diverged = view.notes
+    alphas = "0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064"
+    assert edge == f"No best decay at α = {alphas}: minimum at the edge of the grid."
+    assert diverged == "No best decay at α = 0.13: diverged cell among the five."
 
 
 def test_curves_end_where_the_last_record_lies(save):
@@ -203,9 +226,9 @@ def test_curves_end_where_the_last_record_lies(save):
     assert view.best_curve(loss) != view.undecayed_curve(loss)
 
 
-def test_a_study_has_its_question_verdicts_maps_and_command(save, study):
-    where = save()
-    study(where)
+def test_a_study_has_its_question_verdicts_maps_and_command(save):
+    where = save(**SMALL)
+    write_study(where)
     (where / "sweep.png").write_bytes(PIXEL)
     html = page.html(folder.read(where))
     for text in (
@@ -221,9 +244,9 @@ def test_a_study_has_its_question_verdicts_maps_and_command(save, study):
     assert html.count('<figure class="map"') == 1
 
 
-def test_the_page_needs_nothing_beside_it(save, study):
-    where = save()
-    study(where)
+def test_the_page_needs_nothing_beside_it(save):
+    where = save(**SMALL)
+    write_study(where)
     html = page.html(folder.read(where))
     used = re.findall(r"""(?:src|href)=["']([^"']*)|url\(([^)]*)\)""", html)
     assert used
@@ -235,14 +258,14 @@ def test_the_page_needs_nothing_beside_it(save, study):
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
 
-def test_markup_in_names_and_remarks_is_text(save, study):
-    where = save("sweep.<b>&.nc", method=EVIL)
+def test_markup_in_names_and_remarks_is_text(save):
+    where = save("sweep.<b>&.nc", method=EVIL, **SMALL)
     finding = dict.fromkeys(
         ("claim", "predicted", "measured", "notes", "verdict"), EVIL
     )
     words = dict.fromkeys(("question", "claim", "command", "data", "mode"), EVIL)
     provenance = {"device": EVIL, "configuration": json.dumps({EVIL: EVIL})}
-    study(where, findings=[finding], provenance=provenance, **words)
+    write_study(where, findings=[finding], provenance=provenance, **words)
     html = page.html(folder.read(where))
     assert "alert(1)" in html
     assert "<script>alert" not in html
@@ -250,9 +273,9 @@ def test_markup_in_names_and_remarks_is_text(save, study):
     assert "<b>&" not in html
 
 
-def test_the_same_folder_gives_the_same_bytes(save, study, tmp_path):
-    where = save()
-    study(where)
+def test_the_same_folder_gives_the_same_bytes(save, tmp_path):
+    where = save(**SMALL)
+    write_study(where)
     first = page.write(where, tmp_path / "first.html").read_bytes()
     again = page.write(where, tmp_path / "again.html").read_bytes()
     assert first == again
@@ -260,7 +283,7 @@ def test_the_same_folder_gives_the_same_bytes(save, study, tmp_path):
 
 
 def test_a_page_is_there_whole_or_not_at_all(save, monkeypatch):
-    where = save()
+    where = save(**SMALL)
     out = where / "report.html"
     out.write_text("older")
 
@@ -279,12 +302,12 @@ def test_a_page_is_there_whole_or_not_at_all(save, monkeypatch):
     assert out.read_text().startswith("<!doctype html>")
 
 
-def test_a_file_that_cannot_be_read_is_named_beside_the_others(save, study):
-    where = save()
+def test_a_file_that_cannot_be_read_is_named_beside_the_others(save):
+    where = save(**SMALL)
     (where / "sweep.broken.nc").write_bytes(b"CDF nothing")
     (where / "torn.json").write_text('{"name": ')
     (where / "other.json").write_text('{"no": "report"}')
-    study(where, findings=[3])
+    write_study(where, findings=[3])
     found = folder.read(where)
     assert set(found.unread) == {"sweep.broken.nc", "torn.json", "sweep.json"}
     assert str(where) not in " ".join(found.unread.values())
@@ -299,7 +322,7 @@ def command(capsys, *words):
 
 
 def test_the_command_prints_the_path(save, capsys, tmp_path):
-    where = save()
+    where = save(**SMALL)
     assert command(capsys, where) == (0, f"{where / 'report.html'}\n", "")
     out = tmp_path / "deep" / "page.html"
     assert command(capsys, where, "--out", out) == (0, f"{out}\n", "")
@@ -323,7 +346,7 @@ REFUSALS = {
 def test_what_cannot_be_reported_ends_in_a_sentence(
     name, save, capsys, tmp_path, monkeypatch
 ):
-    save()
+    save(**SMALL)
     for made in ("empty", "flight", "broken"):
         (tmp_path / made).mkdir()
     (tmp_path / "flight" / "study.json").write_text("{}")

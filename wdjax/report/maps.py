@@ -300,11 +300,14 @@ def _slope(panel: Panel) -> str:
 def _notes(panel: Panel) -> list[str]:
     found = []
     if panel.slope is not None:
+        without: dict[str, list[str]] = {}
         pairs = zip(panel.learning_rates, panel.slope.censored, strict=True)
+        for alpha, reason in pairs:
+            if reason is not None:
+                without.setdefault(reason, []).append(words.tick(float(alpha)))
         found = [
-            f"No best decay at α = {words.number(float(alpha))}: {reason}."
-            for alpha, reason in pairs
-            if reason is not None
+            f"No best decay at α = {', '.join(alphas)}: {reason}."
+            for reason, alphas in without.items()
         ]
     if panel.sense.row is None:
         found.append(

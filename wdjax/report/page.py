@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -38,6 +38,7 @@ class Section(NamedTuple):
         study: None for results by themselves.
         maps: the heat maps.
         pictures: the figures.
+        names: of all data files.
         files: data files without a map, and why.
         settings: of the run, by name.
         run: when, where and with what, by name.
@@ -48,6 +49,7 @@ class Section(NamedTuple):
     study: Study | None
     maps: list[Map]
     pictures: list[Picture]
+    names: list[str]
     files: dict[str, str]
     settings: dict[str, str]
     run: dict[str, str]
@@ -180,16 +182,18 @@ def _section(
             grids += panels.panels(result, meaning)
         except ValueError as error:
             files[result.file] = str(error)
-    provenance = _provenance(study, results)
+    attributes = [r.dataset.attrs for r in results]
+    provenances = attributes if study is None else [study.provenance]
     return Section(
         id=identifier,
         name=name,
         study=study,
         maps=_maps(grids, identifier),
         pictures=pictures,
+        names=[r.file for r in results],
         files=files,
-        settings=_plain(provenance.get("configuration", "{}")),
-        run=_run(provenance),
+        settings=_shared([_plain(p.get("configuration", "{}")) for p in provenances]),
+        run=_shared([_run(p) for p in provenances]),
     )
 
 
@@ -205,26 +209,28 @@ def _maps(grids: Sequence[Panel], identifier: str) -> list[Map]:
     ]
 
 
-def _provenance(study: Study | None, results: Sequence[Result]) -> Mapping[str, str]:
-    if study is not None:
-        return study.provenance
-    attributes = results[0].dataset.attrs if results else {}
-    return {str(k): str(v) for k, v in attributes.items()}
-
-
-def _run(provenance: Mapping[str, str]) -> dict[str, str]:
+def _run(provenance: Mapping[str, Any]) -> dict[str, str]:
     """When, where and with what."""
-    shown = {name: provenance[name] for name in _RUN if provenance.get(name)}
+    shown = {name: str(provenance[name]) for name in _RUN if provenance.get(name)}
     if "versions" in shown:
         versions = _plain(shown["versions"])
         shown["versions"] = ", ".join(f"{k} {v}" for k, v in versions.items())
     return shown
 
 
-def _plain(text: str) -> dict[str, str]:
+def _shared(runs: Sequence[dict[str, str]]) -> dict[str, str]:
+    """What several runs have in common."""
+    return {
+        name: value
+        for name, value in runs[0].items()
+        if all(other.get(name) == value for other in runs[1:])
+    }
+
+
+def _plain(text: Any) -> dict[str, str]:
     """A JSON object's values as words; none where it is not one."""
     try:
-        found = json.loads(text)
+        found = json.loads(str(text))
     except (ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):

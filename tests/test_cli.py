@@ -7,10 +7,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import wdjax
-from wdjax import cli
+from wdjax import cli, sweep
 from wdjax.inspect import MEANINGS, WITHOUT_CONVERSION
 
 ROOT = Path(__file__).parents[1]
@@ -217,7 +219,19 @@ def examples():
                 yield line.split()[1:]
 
 
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """The folders of results that the examples speak of."""
+    cells = np.zeros((2, 1), np.float32)
+    axes = {"decay": [0.0, 0.1], "learning_rate": [1e-3]}
+    result = xr.Dataset({"test_error": (tuple(axes), cells)}, axes)
+    for name in ("results", "my_sweep"):
+        sweep.save(result, tmp_path / name / "mine.nc")
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("words", [*examples()], ids=" ".join)
+@pytest.mark.usefixtures("folders")
 def test_the_examples_of_the_help_run(capsys, words):
     assert run(capsys, *words)[0] == 0
 

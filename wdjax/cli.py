@@ -4,6 +4,7 @@ Examples:
   wdjax convert 0.1 --from pytorch:AdamW --to paper --learning-rate 1e-3
   wdjax convert --list
   wdjax doctor train:init_params --learning-rate 1e-3 --weight-decay 0.1 --steps 5000
+  wdjax report results
 """
 
 import argparse

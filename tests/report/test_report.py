@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 
 import netCDF4
 import numpy as np
@@ -356,6 +358,26 @@ def test_what_cannot_be_reported_ends_in_a_sentence(
     code, out, err = command(capsys, *words)
     assert (code, out) == (2, "")
     assert re.search(sentence, err)
+
+
+WITHOUT_XARRAY = """
+import sys
+sys.modules["xarray"] = None
+from wdjax.cli import main
+sys.exit(main(["report", "."]))
+"""
+
+
+def test_without_the_extra_the_command_says_what_to_install():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_XARRAY],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'run `pip install "wdjax[experiments]"`' in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_grid_of_too_many_settings_is_refused_with_their_number(save):

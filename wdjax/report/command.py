@@ -5,7 +5,7 @@ The folder holds what `python -m experiments run` wrote, or results that
 
 Examples:
   wdjax report results
-  wdjax report results --out ~/report.html
+  wdjax report results --out page.html
   wdjax report my_sweep --meaning optax:adamw
 """
 

@@ -12,6 +12,7 @@ Examples:
     python -m experiments report results
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,6 +31,7 @@ from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
 from wdjax.report import page
+from wdjax.sweep import files
 from wdjax.sweep.record import provenance, writable_folder
 
 Schedule: TypeAlias = Literal[
@@ -121,14 +123,23 @@ def run(
     }
     for name in wanted:
         _load_once(name, mode, options)  # a bad name or folder speaks at once
+    reports = []
     with watch.traced(trace):
-        reports = [
-            _run_one(name, mode, options, _workspace(name, out, resume, tensorboard))
-            for name in wanted
-        ]
+        for name in wanted:
+            with _alone(name, out):
+                workspace = _workspace(name, out, resume, tensorboard)
+                reports.append(_run_one(name, mode, options, workspace))
     if distribution.is_first():
         print(summary.write(out))
         print(summary.terminal_table(reports))
+
+
+def _alone(name: str, out: Path) -> contextlib.AbstractContextManager[None]:
+    """No second run of an experiment in the same folder; the first process asks."""
+    if not distribution.is_first():
+        return contextlib.nullcontext()
+    lock = out / f".{name}.lock"
+    return files.held(lock, what=f"The experiment {name} in the folder {out}")
 
 
 def _workspace(name: str, out: Path, resume: bool, tensorboard: bool) -> Workspace:

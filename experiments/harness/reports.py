@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from experiments.harness.findings import Band, Finding, turning
 from wdjax.stats import Interval, Verdict
+from wdjax.sweep import files
 from wdjax.sweep.record import writable_folder
 
 
@@ -72,7 +73,7 @@ def verdict_objects(report: Report) -> list[dict[str, Any]]:
 
 
 def save_report(report: Report, folder: Path) -> Path:
-    """Write ``folder/<name>.json``.
+    """Write ``folder/<name>.json``, sealed with its digest, whole or not at all.
 
     Args:
         report: what to save; the verdicts of a smoke run are not.
@@ -85,8 +86,8 @@ def save_report(report: Report, folder: Path) -> Path:
     path = folder / f"{report.name}.json"
     rows = [_plain(report, finding) for finding in report.findings]
     plain = report._asdict() | {"findings": rows}
-    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n")
+    json.dumps(plain, allow_nan=False)  # what is not finite is no JSON
+    files.write_text(path, files.sealed_json(plain))
     return path
 
 
@@ -100,16 +101,30 @@ def load_report(path: Path) -> Report:
         The report.
 
     Raises:
-        ValueError: it is not such a file.
+        ValueError: it is not such a file, or not as it was written, by its digest.
     """
     try:
-        plain: Mapping[str, Any] = json.loads(path.read_text())
-        findings = [_finding(row) for row in plain["findings"]]
-        return Report(**{**plain, "findings": findings})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return parse_report(files.unsealed_json(files.read_text(path)))
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} is not a report of an experiment ({error}); run it again."
         ) from error
+
+
+def parse_report(plain: Mapping[str, Any]) -> Report:
+    """A report from its JSON, whose digest was checked.
+
+    Args:
+        plain: the fields of :class:`Report`.
+
+    Raises:
+        ValueError: they are not.
+    """
+    try:
+        findings = [_finding(row) for row in plain["findings"]]
+        return Report(**{**plain, "findings": findings})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"a field is missing or of another kind: {error}") from error
 
 
 def _plain(report: Report, finding: Finding) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from experiments.harness.reports import Report, load_report, shown_verdict
 from experiments.harness.tolerances import digest
 from wdjax import catalogue
 from wdjax.decay import support
+from wdjax.sweep import files
 
 ROOT = Path(__file__).parents[2]
 OUTCOMES = ROOT / "experiments" / "outcomes"
@@ -82,13 +83,15 @@ def write(folder: Path) -> str:
     Returns:
         A sentence that says where it is.
     """
-    found = reports(folder)
-    figures = {
-        r.name: sorted(p.name for p in folder.glob(f"{r.name}*.svg")) for r in found
-    }
     template = _environment.get_template("summary.md.jinja")
     path = folder / "summary.md"
-    path.write_text(template.render(reports=found, figures=figures))
+    # Whoever comes last has read what the others wrote.
+    with files.held(folder / ".summary.lock", seconds=60.0, what=str(path)):
+        found = reports(folder)
+        figures = {
+            r.name: sorted(p.name for p in folder.glob(f"{r.name}*.svg")) for r in found
+        }
+        files.write_text(path, template.render(reports=found, figures=figures))
     return f"Summary, figures and data: {path}"
 
 
@@ -180,4 +183,4 @@ def with_parts(text: str, parts: dict[str, str]) -> str:
 def update_readme() -> None:
     """Write the generated parts into ``README.md``."""
     path = ROOT / "README.md"
-    path.write_text(with_parts(path.read_text(), readme_parts()))
+    files.write_text(path, with_parts(files.read_text(path), readme_parts()))

@@ -14,6 +14,7 @@
 `design`         points that fill a box of ranges
 `layout`         which cell sits where: devices, blocks, chunks
 `programs`       a training over the cells of a chunk, compiled
+`files`          whole, sealed with a digest, locked
 `study`          a grid, ready to be trained segment by segment
 `checkpoints`    chunks in flight, on disk
 `store`          a study's folder, in which nothing is lost

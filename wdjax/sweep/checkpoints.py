@@ -7,6 +7,7 @@ stay Orbax's.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 from orbax.checkpoint import future
 
+from wdjax.sweep import files
 from wdjax.sweep.study import Flight
 
 KEPT = 2
@@ -41,8 +43,7 @@ class ArraysHandler(ocp.AsyncCheckpointHandler):
 
     def save(self, directory: Any, args: "SaveArrays") -> None:
         """Write, and wait for it."""
-        with (Path(directory) / FILE).open("wb") as file:
-            write_arrays(file, args.arrays)
+        write_arrays(Path(directory) / FILE, args.arrays)
 
     def restore(self, directory: Any, args: "RestoreArrays") -> Arrays:
         """What was saved; see :func:`read_arrays`."""
@@ -50,8 +51,7 @@ class ArraysHandler(ocp.AsyncCheckpointHandler):
         return read_arrays(Path(directory) / FILE)
 
     async def _write(self, directory: Path, arrays: Arrays) -> None:
-        with (directory / FILE).open("wb") as file:
-            write_arrays(file, arrays)
+        write_arrays(directory / FILE, arrays)
 
 
 @ocp.args.register_with_handler(ArraysHandler, for_save=True)
@@ -68,27 +68,52 @@ class RestoreArrays(ocp.args.CheckpointArgs):
     """Nothing needs to be known."""
 
 
-def write_arrays(file: Any, arrays: Arrays) -> None:
-    """Write arrays as bytes, with their forms; nothing is pickled or compressed."""
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write arrays as bytes, with their forms, and seal the file.
+
+    Nothing is pickled or compressed.
+    """
     forms = {name: [list(a.shape), str(a.dtype)] for name, a in arrays.items()}
     note = np.frombuffer(json.dumps(forms).encode(), np.uint8)
     content: dict[str, Any] = {f"_{k}": as_bytes(a) for k, a in arrays.items()}
-    np.savez(file, forms=note, **content)
+    with path.open("wb") as file:
+        np.savez(file, forms=note, **content)
+    files.seal(path)
 
 
 def read_arrays(path: Path) -> Arrays:
     """Read what :func:`write_arrays` wrote.
 
     Raises:
-        ValueError: it is no such file.
-        zipfile.BadZipFile: its bytes are not those that were written, by their CRC.
+        FileNotFoundError: there is no such file.
+        ValueError: its bytes are not those that were written, by its digest, or it is
+            another file.
     """
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-        forms = json.loads(content["forms"].tobytes())
-        return {
-            name: content[f"_{name}"].view(np.dtype(dtype)).reshape(shape)
-            for name, (shape, dtype) in forms.items()
-        }
+    with path.open("rb") as file:
+        files.check_seal(file)
+        return parse_arrays(file)
+
+
+def parse_arrays(file: io.BufferedIOBase) -> Arrays:
+    """The arrays of a file whose seal was checked.
+
+    Args:
+        file: open for reading, at its beginning.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            forms = json.loads(content["forms"].tobytes())
+            return {
+                name: content[f"_{name}"].view(np.dtype(dtype)).reshape(shape)
+                for name, (shape, dtype) in forms.items()
+            }
+    except Exception as error:  # numpy and zipfile raise anything at all
+        raise ValueError(
+            f"it holds no arrays of a chunk ({type(error).__name__}: {error})"
+        ) from error
 
 
 def as_bytes(array: np.ndarray) -> np.ndarray:

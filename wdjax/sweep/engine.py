@@ -115,11 +115,11 @@ def run(
             folder, identity, resume=resume, every=every, process=me, say=say
         )
     study = Study(_training(train), lowered, data, flat, places, layout)
-    outcomes = _recalled(study, store)
-    if len(outcomes) < study.chunks:
-        study = study.compiled()
-    compiled = time.perf_counter()
     try:
+        outcomes = _recalled(study, store)
+        if len(outcomes) < study.chunks:
+            study = study.compiled()
+        compiled = time.perf_counter()
         for number in range(me, study.chunks, processes):
             if number not in outcomes:
                 news = partial(_news, study, outcomes, compiled)

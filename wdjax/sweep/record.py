@@ -5,12 +5,15 @@ import importlib.metadata
 import json
 import os
 import subprocess
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import xarray as xr
+
+from wdjax.sweep import files
 
 PACKAGES = ("wdjax", "jax", "jaxlib", "optax", "flax", "numpy", "xarray")
 
@@ -37,20 +40,26 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
 
 
 def save(result: xr.Dataset, path: str | Path) -> None:
-    """Write a result so that the file is there whole, or not at all.
+    """Write a result, sealed with its digest, whole or not at all.
 
     Args:
         result: from :func:`wdjax.sweep.run`.
         path: ends in ``.nc``; an older file there is replaced.
 
     Raises:
-        ValueError: the folder cannot be written.
+        ValueError: the folder cannot be written, or its disk is full.
     """
     path = Path(path)
     writable_folder(path.parent)
-    partial = path.with_suffix(".partial")
-    result.to_netcdf(partial, engine="netcdf4")
-    os.replace(partial, path)
+    try:
+        with files.whole(path) as partial:
+            result.to_netcdf(partial, engine="netcdf4")
+            files.seal(partial)
+    except (OSError, RuntimeError) as error:  # HDF5 raises either
+        raise ValueError(
+            f"{path} cannot be written ({files.reason(error, path)}); make room, or "
+            "choose another folder with --out."
+        ) from error
 
 
 def load(path: str | Path) -> xr.Dataset:
@@ -63,14 +72,17 @@ def load(path: str | Path) -> xr.Dataset:
         The data set, its file closed.
 
     Raises:
-        ValueError: there is no such file, or it is not a netCDF file.
+        ValueError: there is no such file, it is not a netCDF file, or its bytes are
+            not those that were written, by its digest.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file() raises where a name is too long
         raise ValueError(f"There is no result at {path}; run the experiment first.")
     try:
+        with path.open("rb") as file:
+            files.check_seal(file)
         return xr.load_dataset(path, engine="netcdf4")
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as netCDF ({error}); run the experiment again."
         ) from error
@@ -87,13 +99,13 @@ def writable_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
+        probe = folder / f".writable-{uuid.uuid4().hex}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise ValueError(
-            f"The output folder {folder} cannot be written ({error.strerror}); choose "
-            "another with --out."
+            f"The output folder {folder} cannot be written "
+            f"({getattr(error, 'strerror', error)}); choose another with --out."
         ) from None
 
 

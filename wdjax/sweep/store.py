@@ -6,16 +6,15 @@
 ``flight_00003/``    Orbax checkpoints of a chunk in flight, the newest two
 ===================  ======================================================
 
-Whatever is written is there whole or not at all. Each process writes the chunks that it
-trains; any process reads all of them.
+Whatever is written is there whole or not at all, and sealed with its digest. Each
+process writes the chunks that it trains; any process reads all of them. A second run in
+the same folder is refused for as long as the first one lives.
 """
 
 import contextlib
 import json
-import os
 import shutil
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from wdjax.sweep import checkpoints
+from wdjax.sweep import checkpoints, files
 from wdjax.sweep.layout import Layout
 from wdjax.sweep.study import Flight, Outcomes
 
@@ -52,6 +51,18 @@ class Store:
     _manager: ocp.CheckpointManager | None = None
     _flying: int = -1
     _kept_at: float = field(default_factory=time.monotonic)
+    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def hold(self) -> None:
+        """Make the folder, and keep other runs out of it until :meth:`close`.
+
+        Raises:
+            StoreError: another run is in it, or it cannot be made.
+        """
+        lock = self.folder / f".lock_{self.process:05}"
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._held.enter_context(files.held(lock, what=str(self.folder)))
 
     def finished(self, number: int) -> Outcomes | None:
         """The outcome of a chunk, if it is there and whole."""
@@ -60,7 +71,7 @@ class Store:
             return checkpoints.read_arrays(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError) as error:
             self.say(f"{path.name} cannot be read ({error}); its cells train again")
             return None
 
@@ -73,7 +84,8 @@ class Store:
         path = self._chunk_path(number)
         with _explained(self.folder):
             self._close()
-            _write_whole(path, lambda file: checkpoints.write_arrays(file, outcome))
+            with files.whole(path) as partial:
+                checkpoints.write_arrays(partial, outcome)
             shutil.rmtree(self._flight_path(number), ignore_errors=True)
 
     def restore(self, number: int, like: Flight) -> Flight | None:
@@ -90,7 +102,7 @@ class Store:
             try:
                 return checkpoints.restore(manager, segment, like)
             except Exception as error:
-                reason = _first_line(error)
+                reason = (str(error).splitlines() or [repr(error)])[0]
                 self.say(
                     f"chunk {number}: the checkpoint of segment {segment} cannot be "
                     f"read ({reason[:80]}); falling back to the one before"
@@ -120,12 +132,12 @@ class Store:
         self._kept_at = time.monotonic()
 
     def close(self) -> None:
-        """Wait for what is being written.
+        """Wait for what is being written, and leave the folder to others.
 
         Raises:
             StoreError: it could not be.
         """
-        with _explained(self.folder):
+        with self._held, _explained(self.folder):
             self._close()
 
     def _close(self) -> None:
@@ -171,26 +183,38 @@ def open_store(
 
     Raises:
         StoreError: the folder holds another study, with what differs; or this one,
-            and ``resume`` is not set; or it cannot be written.
+            and ``resume`` is not set; or it cannot be written; or another run is
+            using it.
     """
     folder = Path(folder).absolute()
     path = folder / "study.json"
-    identity = json.loads(json.dumps(identity, default=str))  # as it will be read back
+    # As it will be read back.
+    identity = json.loads(json.dumps(identity, default=str, sort_keys=True))
     if process:
         _wait_for(path)
+    store = Store(folder, every, process, say)
+    store.hold()
+    try:
+        _claim(path, identity, resume=resume or process > 0)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _claim(path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+    """Write down what the study is, or compare it with what is there."""
+    folder = path.parent
     if path.exists():
         _refuse_another(path, identity)
-        if not (resume or process):
+        if not resume:
             raise StoreError(
                 f"{folder} holds an unfinished run of this study; give --resume "
                 "(resume=True) to go on with it, or remove the folder."
             )
     else:
         with _explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(identity, indent=2, sort_keys=True).encode()
-            _write_whole(path, lambda file: file.write(text))
-    return Store(folder, every, process, say)
+            files.write_text(path, files.sealed_json(identity))
 
 
 def stored_layout(folder: str | Path, *, process: int = 0) -> Layout | None:
@@ -204,7 +228,8 @@ def stored_layout(folder: str | Path, *, process: int = 0) -> Layout | None:
     if process:
         _wait_for(path)
     try:
-        return Layout(**json.loads(path.read_text())["layout"])
+        content = files.unsealed_json(files.read_text(path))
+        return Layout(**content["layout"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -212,7 +237,7 @@ def stored_layout(folder: str | Path, *, process: int = 0) -> Layout | None:
 def _refuse_another(path: Path, identity: Mapping[str, Any]) -> None:
     """Say in which settings a folder's study differs from the one that is asked."""
     try:
-        theirs = json.loads(path.read_text())
+        theirs = files.unsealed_json(files.read_text(path))
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path} cannot be read ({error}); remove the folder to start anew."
@@ -256,30 +281,15 @@ def _wait_for(path: Path, seconds: float = 600.0) -> None:
         time.sleep(0.05)
 
 
-def _write_whole(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file so that it is there whole, or not at all, also after a crash."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     """Turn whatever goes wrong in writing into a sentence."""
     try:
         yield
+    except files.InUseError as error:
+        raise StoreError(str(error)) from error
     except Exception as error:
         raise StoreError(
-            f"{folder} cannot be written ({_first_line(error)}). What was finished is "
-            "kept: make room, and go on with --resume."
+            f"{folder} cannot be written ({files.reason(error, folder)}). What was "
+            "finished is kept: make room, and go on with --resume."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else repr(error)

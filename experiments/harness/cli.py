@@ -31,7 +31,7 @@ from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
 from wdjax.report import page
-from wdjax.sweep import files
+from wdjax.sweep import files, memory
 from wdjax.sweep.record import provenance, writable_folder
 
 Schedule: TypeAlias = Literal[
@@ -258,9 +258,24 @@ def main() -> None:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not memory.is_exhausted(error):
+            raise
+        print(f"error: out of memory: {error}", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:  # `| head` has read enough; nothing is left to flush to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in files.NO_ROOM:
+            raise
+        print(
+            f"error: there is no room for {error.filename or 'what is written'} "
+            f"({error.strerror}); what was finished is saved: make room, and go on "
+            "with --resume",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print(
             "interrupted; what was finished is saved: go on with --resume",

@@ -10,6 +10,8 @@ from tqdm import tqdm
 from wdjax.sweep import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
+# Without tqdm's own times: its clock is the one that people set.
+LAYOUT = "{{desc}}: {{percentage:3.0f}}%|{{bar}}| {past}<{left}{{postfix}}"
 
 
 class CellBar:
@@ -25,7 +27,7 @@ class CellBar:
         self.name, self.write, self.last_line = name, write, 0.0
         self.terminal = sys.stderr.isatty()
         hidden = not self.terminal
-        layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        layout = LAYOUT.format(past="00:00", left="?")
         self.bar = tqdm(total=1.0, desc=name, bar_format=layout, disable=hidden)
 
     def __enter__(self) -> Self:
@@ -47,18 +49,22 @@ class CellBar:
         """Show what is known after a segment."""
         done, cells, seconds, diverged, share, best = progress
         if self.terminal:
+            past, left = map(tqdm.format_interval, (seconds, _left(seconds, share)))
+            self.bar.n = share
+            self.bar.bar_format = LAYOUT.format(past=past, left=left)
             self.bar.set_postfix(
-                cells=f"{done}/{cells}",
-                diverged=diverged,
-                loss=f"{best:.3g}",
-                refresh=False,
+                cells=f"{done}/{cells}", diverged=diverged, loss=f"{best:.3g}"
             )
-            self.bar.update(share - self.bar.n)
         elif done == cells or seconds - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = seconds
-            left = seconds * (1 - share) / share
+            left = _left(seconds, share)
             self.write(
                 f"{self.name}: {done} of {cells} cells, {share:.0%} of the steps, "
                 f"{seconds:.0f} s, about {left:.0f} s left, best loss {best:.3g}, "
                 f"{diverged} diverged"
             )
+
+
+def _left(seconds: float, share: float) -> float:
+    """Seconds to go, if they go on like that."""
+    return seconds * (1 - share) / share if share > 0 else 0.0

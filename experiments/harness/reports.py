@@ -11,6 +11,8 @@ from wdjax.stats import Interval, Verdict
 from wdjax.sweep import files
 from wdjax.sweep.record import writable_folder
 
+TEXTS = ("name", "claim", "mode", "command", "data", "tolerances")
+
 
 class Report(NamedTuple):
     """What one experiment left behind.
@@ -122,9 +124,21 @@ def parse_report(plain: Mapping[str, Any]) -> Report:
     """
     try:
         findings = [_finding(row) for row in plain["findings"]]
-        return Report(**{**plain, "findings": findings})
-    except (AttributeError, KeyError, TypeError) as error:
+        report = Report(**{**plain, "findings": findings})
+        _check_kinds(report)
+        return report
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"a field is missing or of another kind: {error}") from error
+
+
+def _check_kinds(report: Report) -> None:
+    """Refuse fields that nothing could print."""
+    texts = {name: value for name, value in report._asdict().items() if name in TEXTS}
+    for name, value in {**texts, **report.provenance}.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, and should be a text")
+    if not math.isfinite(report.seconds):
+        raise TypeError(f"seconds is {report.seconds!r}, and should be a number")
 
 
 def _plain(report: Report, finding: Finding) -> dict[str, Any]:

@@ -60,7 +60,10 @@ def killed_over_and_over(folder, kills, seed):
         time.sleep(rng.uniform(0.0, 0.05))
         process.kill()
         process.communicate()
-        writing = [*folder.glob("study/flight_*/*tmp*"), *folder.glob("study/.chunk*")]
+        writing = [
+            *folder.glob("study/flight_*/*tmp*"),
+            *folder.glob("study/.*.partial"),
+        ]
         inside += any(path.stat().st_mtime > time.time() - 1 for path in writing)
     finish(start(folder / "study", folder / "result.nc"))
     return inside

@@ -4,6 +4,7 @@ The published test set is the test set; the last tenth of the published training
 set, in file order, is the validation set. wdjax neither ships nor downloads CIFAR.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def check_first_labels(cifar: CifarSet, train: Split) -> None:
 
 def not_found(cifar: CifarSet, place: Path) -> DataError:
     """The error for a place where no file of the set was found."""
-    if not place.exists():
+    if not os.path.exists(place):
         return DataError(
             f"{cifar.name} was not found: {place} does not exist. {how_to_get(cifar)}"
         )

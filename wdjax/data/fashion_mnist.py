@@ -5,6 +5,7 @@ The last tenth of the published training set, in file order, is the validation s
 54,000 training, 6,000 validation and 10,000 test images.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -63,7 +64,7 @@ def find_file(folder: Path, name: str) -> Path:
     """The file of this name, plain or compressed."""
     candidates = [folder / name, folder / f"{name}.gz"]
     for path in candidates:
-        if path.is_file():
+        if os.path.isfile(path):  # Path.is_file() raises where a name is too long
             return path
     raise DataError(
         f"Fashion-MNIST was not found: {folder} holds neither {candidates[0].name} "

@@ -9,27 +9,38 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from wdjax.data.reading import read_file
 from wdjax.data.types import DataError
 
 UNSIGNED_BYTE = 0x08
+# The largest published file has 47 MB; a compressed one can hold any size.
+MAX_BYTES = 200_000_000
+MAX_DIMENSIONS = 3
 
 
 def read_payload(path: Path) -> bytes:
     """The content of a file, decompressed if its name ends in ``.gz``.
 
     Raises:
-        DataError: if the compressed file is truncated or damaged.
+        DataError: if it cannot be read, the compressed file is truncated or damaged, or
+            it holds more than any published one.
     """
-    payload = path.read_bytes()
     if path.suffix != ".gz":
-        return payload
+        return read_file(path)
     try:
-        return gzip.decompress(payload)
+        with gzip.open(path) as file:
+            payload = file.read(MAX_BYTES + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be decompressed ({error}): it was truncated or damaged. "
             "Fetch it again."
         ) from error
+    if len(payload) > MAX_BYTES:
+        raise DataError(
+            f"{path} holds more than {MAX_BYTES:,} bytes, and no published file does. "
+            "It is another file: fetch it again."
+        )
+    return payload
 
 
 def parse_idx(payload: bytes, where: str) -> UInt8[np.ndarray, "*shape"]:
@@ -66,5 +77,10 @@ def parse_idx(payload: bytes, where: str) -> UInt8[np.ndarray, "*shape"]:
         raise DataError(
             f"{where} is {fault}: its header announces {prod(shape):,} bytes of data "
             f"and {len(payload) - start:,} follow. Fetch it again."
+        )
+    if len(shape) > MAX_DIMENSIONS:
+        raise DataError(
+            f"{where} announces {len(shape)} dimensions, and no published file has "
+            f"more than {MAX_DIMENSIONS}. Fetch it again."
         )
     return np.frombuffer(payload, np.uint8, offset=start).reshape(shape)

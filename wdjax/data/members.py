@@ -4,16 +4,39 @@ Nothing is ever extracted: wanted members are read into memory, one after anothe
 and whatever else an archive holds, under whatever path, is passed over.
 """
 
+import bz2
+import gzip
+import lzma
+import os
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from wdjax.data.reading import read_file
 from wdjax.data.types import DataError
 
-# The largest published member has 155 MB; an archive can announce any size.
+# The largest published member has 155 MB and the largest archive 186 MB, unpacked; one
+# of a few bytes can announce, or unpack to, any size.
 MAX_MEMBER_BYTES = 200_000_000
+MAX_ARCHIVE_BYTES = 400_000_000
+
+OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
+"""How a compressed archive begins, and what opens it."""
+
+
+# A damaged archive can raise any of these; a ValueError or an OverflowError comes of a
+# damaged number in a header.
+DAMAGE = (
+    tarfile.TarError,
+    EOFError,
+    OSError,
+    OverflowError,
+    ValueError,
+    lzma.LZMAError,
+    zlib.error,
+)
 
 
 class Member(NamedTuple):
@@ -28,8 +51,8 @@ def members_of_folder(folder: Path, names: Collection[str]) -> Iterator[Member]:
     """Those of the named files which the folder holds."""
     for name in names:
         path = folder / name
-        if path.is_file():
-            yield Member(name, str(path), path.read_bytes())
+        if os.path.isfile(path):
+            yield Member(name, str(path), read_file(path))
 
 
 def members_of_archive(
@@ -38,7 +61,8 @@ def members_of_archive(
     """Those of the named files which the archive holds, at its top or in ``subfolder``.
 
     Raises:
-        DataError: if the archive is truncated or damaged, or a member is too large.
+        DataError: if the archive is truncated or damaged, or it or a member is too
+            large.
     """
     # Exact paths: `../data_batch_1.bin` is another file, and no concern of ours.
     wanted = {
@@ -48,7 +72,7 @@ def members_of_archive(
     }
     missing = set(names)
     try:
-        with tarfile.open(archive) as tar:
+        with _Bounded(archive) as file, tarfile.open(fileobj=file, mode="r|") as tar:
             for info in tar:
                 name = wanted.get(info.name)
                 if name not in missing or not info.isfile():
@@ -59,17 +83,51 @@ def members_of_archive(
                         f"bytes, more than the {MAX_MEMBER_BYTES:,} any published one "
                         "needs. Fetch the archive again."
                     )
-                file = tar.extractfile(info)
-                assert file is not None  # a regular file, as checked above
-                yield Member(name, f"{archive}: {info.name}", file.read())
+                member = tar.extractfile(info)
+                assert member is not None  # a regular file, as checked above
+                yield Member(name, f"{archive}: {info.name}", member.read())
                 missing.discard(name)
                 if not missing:
                     return
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except DataError:
+        raise
+    except DAMAGE as error:
         raise DataError(
             f"{archive} cannot be read as an archive ({error}): it was truncated or "
             "damaged. Fetch it again."
         ) from error
+
+
+class _Bounded:
+    """An archive's bytes, decompressed, one after another, and not without end.
+
+    A bomb is met before it is in memory: in a member that nobody asked for, or in a
+    header, which is read whole.
+    """
+
+    def __init__(self, archive: Path):
+        with archive.open("rb") as file:
+            start = file.read(6)
+        opener = next((o for magic, o in OPENERS if start.startswith(magic)), open)
+        self.archive, self.left = archive, MAX_ARCHIVE_BYTES
+        self.file: Any = opener(archive, "rb")
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most ``size``."""
+        content = self.file.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise DataError(
+                f"{self.archive} unpacks to more than {MAX_ARCHIVE_BYTES:,} bytes, and "
+                "no published archive does. Fetch it again."
+            )
+        return content
+
+    def __enter__(self) -> Any:  # `tarfile` asks a stream for `read` alone
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
 
 
 def find_members(
@@ -87,12 +145,12 @@ def find_members(
     Yields:
         The files found, from the first place that has any.
     """
-    if place.is_file():
+    if os.path.isfile(place):  # Path.is_file() raises where a name is too long
         yield from members_of_archive(place, subfolder, names)
         return
     for folder in (place, place / subfolder):
-        if any((folder / name).is_file() for name in names):
+        if any(os.path.isfile(folder / name) for name in names):
             yield from members_of_folder(folder, names)
             return
-    if (place / archive).is_file():
+    if os.path.isfile(place / archive):
         yield from members_of_archive(place / archive, subfolder, names)

@@ -1,6 +1,7 @@
 """What all readers of published files share: digests, label ranges, the hold-out."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -11,6 +12,21 @@ UNVERIFIED_REMEDY = (
     "To use the files as they are, stamped as unverified: `--allow-unverified` on "
     "the command line, `allow_unverified=True` in Python."
 )
+
+
+def read_file(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}). Make it readable, or name "
+            "another folder."
+        ) from error
 
 
 def check_digest(payload: bytes, algorithm: str, expected: str, where: str) -> None:

@@ -18,6 +18,7 @@
 `study`          a grid, ready to be trained segment by segment
 `checkpoints`    chunks in flight, on disk
 `store`          a study's folder, in which nothing is lost
+`memory`         what does not fit ends with a sentence
 `measure`        a layout by timing some, within the memory there is
 `engine`         a grid from its first cell to the labelled result
 `labels`         flat results under their names

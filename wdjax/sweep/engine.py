@@ -1,5 +1,6 @@
 """Run one training function over a whole grid or design."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Int, PyTree
 
-from wdjax.sweep import programs
+from wdjax.sweep import memory, programs
 from wdjax.sweep.cells import Cells, Plan, cells
 from wdjax.sweep.checkpoints import fingerprint
 from wdjax.sweep.labels import labelled
@@ -96,6 +97,7 @@ def run(
     Raises:
         ValueError: the layout does not fit the devices, the folder holds another study
             or cannot be written, or there are several processes and no folder.
+        MemoryError: it does not fit into memory; says what would.
     """
     me, processes = jax.process_index(), jax.process_count()
     if processes > 1 and folder is None:
@@ -115,7 +117,7 @@ def run(
             folder, identity, resume=resume, every=every, process=me, say=say
         )
     study = Study(_training(train), lowered, data, flat, places, layout)
-    try:
+    with memory.within(layout), store or contextlib.nullcontext():
         outcomes = _recalled(study, store)
         if len(outcomes) < study.chunks:
             study = study.compiled()
@@ -126,9 +128,6 @@ def run(
                 outcomes[number] = _train_chunk(
                     study, store, number, lambda f, news=news: progress(news(f))
                 )
-    finally:
-        if store is not None:
-            store.close()
     outcomes |= _of_others(study, store, outcomes)
     ran = time.perf_counter()
     progress(_news(study, outcomes, compiled, None))

@@ -140,6 +140,14 @@ class Store:
         with self._held, _explained(self.folder):
             self._close()
 
+    def __enter__(self) -> "Store":
+        """The store, to be closed in the end."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
     def _close(self) -> None:
         if self._manager is not None:
             self._manager.wait_until_finished()
@@ -229,9 +237,10 @@ def stored_layout(folder: str | Path, *, process: int = 0) -> Layout | None:
         _wait_for(path)
     try:
         content = files.unsealed_json(files.read_text(path))
-        return Layout(**content["layout"])
+        layout = Layout(**content["layout"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return layout if all(type(n) is int and n > 0 for n in layout) else None
 
 
 def _refuse_another(path: Path, identity: Mapping[str, Any]) -> None:

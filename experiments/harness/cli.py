@@ -14,6 +14,7 @@ Examples:
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shlex
@@ -250,38 +251,41 @@ def readme() -> None:
 
 def main() -> None:
     """Run a subcommand; a bad argument ends with a sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without λ gets a ?
     jax.config.update("jax_num_cpu_devices", _cpu_devices())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(_compile_cache()))
     try:
         app.cli(prog="python -m experiments", config=(tyro.conf.FlagCreatePairsOff,))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not memory.is_exhausted(error):
-            raise
-        print(f"error: out of memory: {error}", file=sys.stderr)
-        sys.exit(1)
     except BrokenPipeError:  # `| head` has read enough; nothing is left to flush to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except OSError as error:
-        if error.errno not in files.NO_ROOM:
+    except (Exception, KeyboardInterrupt) as error:
+        said, code = _ending(error)
+        if not code:
             raise
-        print(
-            f"error: there is no room for {error.filename or 'what is written'} "
-            f"({error.strerror}); what was finished is saved: make room, and go on "
-            "with --resume",
-            file=sys.stderr,
-        )
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print(
-            "interrupted; what was finished is saved: go on with --resume",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+        print(said, file=sys.stderr)
+        sys.exit(code)
+
+
+def _ending(error: BaseException) -> tuple[str, int]:
+    """A sentence and an exit code; 0 for what is no user's to mend."""
+    if isinstance(error, ValueError):
+        return f"error: {error}", 2
+    if isinstance(error, KeyboardInterrupt):
+        said = "interrupted; what was finished is saved: go on with --resume"
+        return said, 130
+    if memory.is_exhausted(error):
+        return f"error: out of memory: {error}", 1
+    if isinstance(error, OSError) and error.errno in files.NO_ROOM:
+        what = error.filename or "what is written"
+        return (
+            f"error: there is no room for {what} ({error.strerror}); what was finished "
+            "is saved: make room, and go on with --resume"
+        ), 1
+    return "", 0
 
 
 def _cpu_devices() -> int:

@@ -1,6 +1,7 @@
 """Tables of outcomes, from saved reports: terminal, ``summary.md`` and README."""
 
 import json
+import os
 import re
 import textwrap
 from collections import Counter
@@ -62,7 +63,9 @@ def reports(folder: Path) -> list[Report]:
     Raises:
         ValueError: there are none, or one was judged by other tolerances.
     """
-    found = [load_report(path) for path in sorted(folder.glob("*.json"))]
+    there = os.path.isdir(folder)  # glob() raises where a name is too long
+    paths = sorted(folder.glob("*.json")) if there else []
+    found = [load_report(path) for path in paths]
     if not found:
         raise ValueError(f"There are no results in {folder}; run experiments first.")
     for report in found:

@@ -16,7 +16,7 @@ def tolerances(experiment: str) -> dict[str, float]:
     Returns:
         Numbers, as in ``tolerances.toml``.
     """
-    return tomllib.loads(FILE.read_text())[experiment]
+    return tomllib.loads(FILE.read_text(encoding="utf-8"))[experiment]
 
 
 def digest() -> str:

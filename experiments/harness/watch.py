@@ -26,7 +26,7 @@ def json_lines(path: Path, experiment: str) -> Callable[[str, Progress], None]:
     def watch(name: str, news: Progress) -> None:
         line = {"time": time.time(), "experiment": experiment, "grid": name}
         line |= {k: v if math.isfinite(v) else None for k, v in news._asdict().items()}
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     return watch

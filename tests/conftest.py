@@ -1,9 +1,13 @@
 """float64, no silent broadcasting, and a cache of compiled programs for each worker."""
 
 import os
+import shutil
 from pathlib import Path
 
 import jax
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -14,3 +18,19 @@ jax.config.update(
     str(Path(__file__).parents[1] / ".cache" / "jax" / worker),
 )
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real browser, headless: the system's, or the one that Playwright installed."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason='needs playwright: pip install -e ".[dev]"'
+    )
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    args = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        if found is None and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip("no Chromium: apt install chromium, or playwright install")
+        browser = playwright.chromium.launch(executable_path=found, args=args)
+        yield browser
+        browser.close()

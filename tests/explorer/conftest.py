@@ -1,29 +1,11 @@
 """The explorer in a real browser, headless; skipped where there is none."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "explorer.html"
-BROWSERS = "chromium", "chromium-browser", "google-chrome"
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason='needs playwright: pip install -e ".[dev]"'
-    )
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser on the PATH; install one of {', '.join(BROWSERS)}")
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=args)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

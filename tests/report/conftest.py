@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from wdjax import sweep
-from wdjax.sweep import record
+from wdjax.sweep import files, record
 from wdjax.sweep.labels import labelled
 
 ALPHAS = np.geomspace(1e-3, 0.128, 8)
@@ -92,7 +92,7 @@ def write_study(folder, **changes):
         "findings": [finding],
     }
     folder.mkdir(exist_ok=True)
-    text = json.dumps(plain | changes)
+    text = files.sealed_json(plain | changes)
     (folder / "sweep.json").write_text(text, encoding="utf-8")
 
 

@@ -1,7 +1,6 @@
 """The page as a reader meets it: in a browser, with a mouse, a finger and keys."""
 
 import re
-import shutil
 from pathlib import Path
 
 import netCDF4
@@ -12,25 +11,9 @@ from wdjax.report import page
 
 from .conftest import DECAYS, GONE, write_result, write_study
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="pip install playwright, to look at the page"
-)
 SCREENSHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LAPTOP = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The system's Chromium, or the one that Playwright installed."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with playwright.sync_playwright() as running:
-        if path is None and not Path(running.chromium.executable_path).exists():
-            pytest.skip("no Chromium: apt install chromium or playwright install")
-        started = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +27,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(browser, folder):
+def visit(chromium, folder):
     """Opens the page, and fails at the end if the browser complained."""
     complaints, contexts = [], []
 
     def opened(**options):
-        context = browser.new_context(**options)
+        context = chromium.new_context(**options)
         contexts.append(context)
         one = context.new_page()
         one.on("console", lambda message: complaints.append(message.text))

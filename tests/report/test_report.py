@@ -318,6 +318,17 @@ def test_a_file_that_cannot_be_read_is_named_beside_the_others(save):
     assert "other.json" not in html
 
 
+def test_a_study_with_another_number_than_was_written_is_not_read(save):
+    where = save(**SMALL)
+    write_study(where)
+    assert [study.name for study in folder.read(where).studies] == ["sweep"]
+    study = where / "sweep.json"
+    study.write_text(study.read_text().replace("12.3", "12.4"))
+    found = folder.read(where)
+    assert not found.studies
+    assert "not the one that was written" in found.unread["sweep.json"]
+
+
 def command(capsys, *words):
     code = cli.main(["report", *map(str, words)])
     return code, *capsys.readouterr()

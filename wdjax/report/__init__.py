@@ -11,9 +11,9 @@
 `command`   ``wdjax report``
 ==========  ==========================================================================
 
-The maps are drawn here, in SVG, and read by forty lines of plain JavaScript: what they
-need is small, a plotting library inlined would be 4 MB in each report, and cells that
-are elements can be reached with the keyboard and named to a screen reader.
+The maps are drawn here, in SVG, and read by a small script of plain JavaScript: what
+they need is small, a plotting library inlined would be 4 MB in each report, and cells
+that are elements can be reached with the keyboard and named to a screen reader.
 
 A result says what its λ means by its attribute ``meaning``, a name that
 :func:`wdjax.convert` knows:

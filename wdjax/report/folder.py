@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import xarray as xr
 
 from wdjax import sweep
+from wdjax.sweep import files
 
 T = TypeVar("T")
 
@@ -149,16 +150,18 @@ def _result(path: Path) -> Result:
 def _study(path: Path) -> Study | None:
     """A study's report; None for JSON that is another thing."""
     try:
-        plain: Any = json.loads(path.read_text(encoding="utf-8"))
+        text = files.read_text(path)
+        plain: Any = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read as JSON ({error}).") from None
     if not (isinstance(plain, dict) and {"name", "claim", "findings"} <= set(plain)):
         return None
     try:
-        return _study_of(plain)
+        return _study_of(files.unsealed_json(text))
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"{path.name} is not a report of an experiment ({error}); run it again."
+            f"{path.name} is not a report as an experiment wrote it: {error}. Run it "
+            "again."
         ) from None
 
 

@@ -124,17 +124,17 @@ def main() -> int:
         if name == "newest" or version_of(python) == (3, 11)
     ]
     print("| Python | versions | of which | result | seconds |\n|---|---|---|---|---|")
-    failures = []
+    failed = False
     for row in rows:
         start = time.monotonic()
         result, found, log = tried(row, list(arguments.tests))
         python = ".".join(map(str, version_of(row.python)))
         seconds = time.monotonic() - start
         print(f"| {python} | {row.name} | {found} | {result} | {seconds:.0f} |")
+        print(*log, sep="\n", file=sys.stderr)
         sys.stdout.flush()
-        failures += log
-    print(*failures, sep="\n\n", file=sys.stderr)
-    return int(bool(failures))
+        failed |= bool(log)
+    return int(failed)
 
 
 if __name__ == "__main__":

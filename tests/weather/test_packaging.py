@@ -1,5 +1,6 @@
 """The core needs four packages and little time; the wheel needs no checkout."""
 
+import json
 import os
 import re
 import statistics
@@ -178,3 +179,23 @@ def test_the_wheel_works_in_an_empty_environment(wheel, tmp_path):
     assert "convert" in run(command, "--help", cwd=tmp_path, env=clean)
     version = run(command, "--version", cwd=tmp_path, env=clean)
     assert version.strip() == wdjax.__version__
+
+
+@pytest.mark.slow  # makes an environment and installs the extra into it
+def test_the_notebook_needs_the_wheel_and_its_extra_alone(wheel, tmp_path):
+    notebook = json.loads((ROOT / "docs" / "first_study.ipynb").read_text())
+    cells = [
+        "".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"
+    ]
+    assert len(cells) > 5
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    install = [str(python), "-m", "pip", "install", "--quiet"]
+    run(*install, f"{wheel}[experiments]", cwd=tmp_path, env=clean)
+    script = "\n".join([*cells, "print(result.validation_error.shape)"])
+    said = run(
+        str(python), "-c", script, cwd=tmp_path, env=clean | {"MPLBACKEND": "Agg"}
+    )
+    assert said.strip().endswith("(3, 5, 4)")
+    assert (tmp_path / "first_study.nc").stat().st_size > 1_000

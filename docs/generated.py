@@ -1,12 +1,12 @@
 """Pages that nobody writes: conventions from code, a gallery from saved outcomes."""
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.harness import catalogue
+from experiments.harness.reports import Report, load_report
 from wdjax.decay.convention import BY_NAME
 from wdjax.inspect import MEANINGS, WITHOUT_CONVERSION
 
@@ -59,21 +59,29 @@ def gallery(docs: Path) -> str:
         "",
     ]
     for name in catalogue.names():
-        report = json.loads((OUTCOMES / f"{name}.json").read_text(encoding="utf-8"))
-        shutil.copy(OUTCOMES / f"{name}.png", docs / "figures")
-        tally = Counter(finding["verdict"] for finding in report["findings"])
-        verdicts = " · ".join(f"{count} {verdict}" for verdict, count in tally.items())
-        lines += [
-            f"## {name.replace('_', ' ')}",
-            "",
-            f"{report['claim']}",
-            "",
-            f"*{verdicts}*, on {report['data']}. `{report['command']}`",
-            "",
-            f"![{report['claim']}](figures/{name}.png)",
-            "",
-        ]
+        lines += [f"## {name.replace('_', ' ')}", ""]
+        for path in (
+            OUTCOMES / f"{name}.json",
+            *sorted(OUTCOMES.glob(f"*/{name}.json")),
+        ):
+            lines += _outcome(load_report(path), path.with_suffix(".png"), docs)
     return "\n".join(lines)
+
+
+def _outcome(report: Report, figure: Path, docs: Path) -> list[str]:
+    """One report, its figure copied to where the page finds it."""
+    copied = f"figures/{figure.relative_to(OUTCOMES).as_posix().replace('/', '_')}"
+    shutil.copy(figure, docs / copied)
+    tally = Counter(finding.verdict for finding in report.findings)
+    verdicts = " · ".join(f"{count} {verdict}" for verdict, count in tally.items())
+    return [
+        report.claim,
+        "",
+        f"*{verdicts}*, on {report.data}. `{report.command}`",
+        "",
+        f"![{report.claim}]({copied})",
+        "",
+    ]
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

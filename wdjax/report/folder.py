@@ -158,7 +158,7 @@ def _study(path: Path) -> Study | None:
         return None
     try:
         return _study_of(files.unsealed_json(text))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{path.name} is not a report as an experiment wrote it: {error}. Run it "
             "again."

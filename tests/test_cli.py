@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import wdjax
-from wdjax import cli, sweep
+from wdjax import cli, exit_codes, sweep
 from wdjax.inspect import MEANINGS, WITHOUT_CONVERSION
 
 ROOT = Path(__file__).parents[1]
@@ -180,7 +180,25 @@ REFUSED = {
     ),
     "unknown schedule": (
         f"convert 0.1 --from optax {PAPER} --schedule cosin",
-        "invalid choice: 'cosin'",
+        "invalid choice: 'cosin'. Did you mean 'cosine'? Known: constant, cosine, li",
+    ),
+    "unknown base": (
+        "doctor wdjax.testing:small_network --learning-rate 1 --steps 1 --base adm",
+        "argument --base: invalid choice: 'adm'. Did you mean 'adam'?",
+    ),
+    "option before what is missing": (
+        "doctor wdjax.testing:small_network --step 5",
+        "wdjax doctor: There is no option --step. Did you mean '--steps'?",
+    ),
+    "option of none": ("--versio", "There is no option --versio. Did you mean '--ver"),
+    "unknown shell": ("--print-completion bsh", "'bsh'. Did you mean 'bash'?"),
+    "unknown factory": ("audit optax:adamww", "no 'adamww'. Did you mean 'adamw'?"),
+    "unknown module": ("audit optx:adamw", "Did you mean 'optax'? Run the command"),
+    "a point for a colon": ("audit optax.adamw", "module:name, such as optax:adamw."),
+    "no module": ("audit adamw", "write module:name, such as optax:adamw."),
+    "unknown comparison": (
+        "audit optax:adamw --against pytorch:AdmW",
+        "No meaning of weight decay is named 'pytorch:AdmW'. Did you mean 'pytorch:A",
     ),
 }
 
@@ -203,6 +221,11 @@ def test_help_lists_the_commands_and_the_version_is_that_of_the_package(capsys):
     assert run(capsys, "--version")[1] == f"{wdjax.__version__}\n"
 
 
+def test_help_is_a_command_too(capsys):
+    assert run(capsys, "help")[1] == run(capsys, "--help")[1]
+    assert run(capsys, "help", "doctor")[1] == run(capsys, "doctor", "--help")[1]
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_examples_in_its_help(capsys, name):
     code, out, _ = run(capsys, name, "--help")
@@ -212,7 +235,7 @@ def test_every_command_has_examples_in_its_help(capsys, name):
 
 def examples():
     """The lines of the help that begin with ``wdjax``, continued where they are."""
-    for path in cli.COMMANDS.values():
+    for path in ("wdjax.cli", *cli.COMMANDS.values()):
         text = (importlib.import_module(path).__doc__ or "").replace("\\\n", " ")
         for line in text.split("Examples:")[1].splitlines():
             if line.strip():
@@ -230,7 +253,10 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("words", [*examples()], ids=" ".join)
+EACH = {" ".join(words): words for words in examples()}
+
+
+@pytest.mark.parametrize("words", EACH.values(), ids=EACH)
 @pytest.mark.usefixtures("folders")
 def test_the_examples_of_the_help_run(capsys, words):
     assert run(capsys, *words)[0] == 0
@@ -266,20 +292,121 @@ def test_it_needs_no_extra_and_no_letters_beyond_ascii():
 SHORT = ("convert", "0.1", "--from", "paper", "--to", "constant")
 
 
-@pytest.mark.parametrize("words", [("convert", "--list"), SHORT], ids=["long", "short"])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_who_has_gone_is_no_error(words, unbuffered):
-    """As in `wdjax convert --list | head -1`."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "wdjax", *words],
-        stdout=writer,
+def process(*words, stdout=subprocess.PIPE, **settings):
+    """The command in a process of its own, where a third-party warning is an error."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "wdjax", *words],
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
         cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        env=os.environ | settings,
     )
+
+
+@pytest.mark.parametrize("words", [("convert", "--list"), SHORT], ids=["long", "short"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_has_gone_ends_it_without_a_word(words, unbuffered):
+    """As in `wdjax convert --list | head -1`: as other programs that a pipe ends."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = process(*words, stdout=writer, PYTHONUNBUFFERED=unbuffered)
     os.close(writer)
+    assert (done.returncode, done.stderr) == (exit_codes.READER_GONE, "")
+
+
+INTERRUPT = """
+import signal, sys
+from wdjax import cli
+from wdjax.inspect.commands import convert
+convert.run = lambda arguments: signal.raise_signal(signal.SIGINT)
+sys.exit(cli.main(["convert", "--list"]))
+"""
+
+
+def test_an_interruption_ends_it_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPT], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == exit_codes.INTERRUPTED
+    assert done.stderr == "wdjax convert: interrupted\n"
+
+
+ENDS = {
+    exit_codes.DONE: "audit optax:adamw",
+    exit_codes.SAID_NO: "audit optax:adamw --against pytorch:Adam",
+    exit_codes.BAD_INPUT: "audit optax:adamww",
+}
+
+
+@pytest.mark.parametrize(("code", "words"), ENDS.items(), ids=map(str, ENDS))
+def test_it_ends_with_the_exit_code_that_the_help_tells(capsys, code, words):
+    assert run(capsys, *words.split())[0] == code
+    assert f"\n{code:5}  {exit_codes.MEANINGS[code]}\n" in run(capsys, "--help")[1]
+
+
+def test_every_exit_code_is_met_by_a_test():
+    met = {*ENDS, exit_codes.INTERRUPTED, exit_codes.READER_GONE}
+    assert met == set(exit_codes.MEANINGS)
+
+
+@pytest.mark.parametrize("settings", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_the_help_has_no_colours_and_nobody_else_speaks(settings):
+    done = process("--help", **settings)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+
+
+COMPLETE = """
+source /dev/stdin
+COMP_WORDS=({words}) COMP_CWORD={place} COMP_LINE={line!r} COMP_POINT={point}
+_shtab_wdjax wdjax "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def completed(script, line):
+    """What bash offers for the last word of a line."""
+    words = line.split(" ")
+    shown = " ".join(f"'{word}'" for word in words)
+    code = COMPLETE.format(
+        words=shown, place=len(words) - 1, line=line, point=len(line)
+    )
+    done = subprocess.run(
+        ["bash", "-c", code], input=script, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("wdjax ", ["audit", "convert", "doctor", "report"]),
+        ("wdjax con", ["convert"]),
+        ("wdjax doctor --peak", ["--peak-learning-rate"]),
+        ("wdjax convert --schedule co", ["constant", "cosine"]),
+        ("wdjax --print-completion t", ["tcsh"]),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(capsys, line, offered):
+    code, script, err = run(capsys, "--print-completion", "bash")
+    assert (code, err) == (0, "")
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert completed(script, line) == offered
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_other_shells_have_a_script_too(capsys, shell):
+    code, script, err = run(capsys, "--print-completion", shell)
+    assert (code, err) == (0, "")
+    assert "wdjax" in script
+    assert "doctor" in script
+
+
+def test_without_shtab_the_package_is_named(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    code, out, err = run(capsys, "--print-completion", "bash")
+    assert (code, out) == (exit_codes.BAD_INPUT, "")
+    assert 'pip install "wdjax[completion]"' in err

@@ -12,10 +12,16 @@ Examples:
 import argparse
 from pathlib import Path
 
+# As shtab asks for them, which completes the words of a shell.
+DIRECTORIES = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("folder", type=Path, metavar="DIR", help="with the results")
+    folder = parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="with the results"
+    )
+    folder.complete = DIRECTORIES  # pyright: ignore[reportAttributeAccessIssue]
     parser.add_argument(
         "--out",
         type=Path,

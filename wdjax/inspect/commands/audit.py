@@ -20,6 +20,9 @@ from typing import Any
 from wdjax.inspect.auditing import audit
 from wdjax.inspect.auditing.against import against
 from wdjax.inspect.commands.targets import made, named
+from wdjax.inspect.meanings import meaning
+
+OF = "that the factory is called with; {} if not given"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,14 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("optimizer", help="module:name of an optimizer, or of a factory of them")
     add("--params", help="module:name of what makes the parameters")
-    add("--learning-rate", type=float, default=1e-2, metavar="X", help="of a factory")
-    add("--weight-decay", type=float, default=0.1, metavar="X", help="of a factory")
+    add(
+        "--learning-rate", type=float, default=1e-2, metavar="X", help=OF.format("0.01")
+    )
+    add("--weight-decay", type=float, default=0.1, metavar="X", help=OF.format("0.1"))
     add("--against", metavar="NAME", help="such as pytorch:AdamW")
     add("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the audit, and the comparison if one is asked for."""
+    if arguments.against:
+        meaning(arguments.against)  # a name that there is not speaks at once
     params = arguments.params and made("--params", arguments.params)
     found = audit(
         _factory(named("optimizer", arguments.optimizer)),

@@ -197,7 +197,7 @@ REFUSED = {
     "a point for a colon": ("audit optax.adamw", "module:name, such as optax:adamw."),
     "no module": ("audit adamw", "write module:name, such as optax:adamw."),
     "unknown comparison": (
-        "audit optax:adamw --against pytorch:AdmW",
+        "audit optax:adamww --against pytorch:AdmW",
         "No meaning of weight decay is named 'pytorch:AdmW'. Did you mean 'pytorch:A",
     ),
 }

@@ -1,15 +1,11 @@
-r"""The command line of the experiments.
+"""Experiments that check the theory of weight decay, each by one command.
 
 Examples:
-    python -m experiments list
-    python -m experiments run lecture_pictures
-    python -m experiments run learning_rate_and_decay --smoke
-    python -m experiments run learning_rate_and_decay --data cifar10 --data-dir ~/cifar
-    python -m experiments run learning_rate_and_decay --resume
-    python -m experiments run learning_rate_and_decay --data cifar10 \
-        --data-dir ~/cifar --model resnet20 --augment --steps 64000 --batch-size 128
-    python -m experiments verdicts
-    python -m experiments report results
+  python -m experiments list
+  python -m experiments run lecture_pictures
+  python -m experiments run learning_rate_and_decay --smoke
+  python -m experiments verdicts
+  python -m experiments report results
 """
 
 import contextlib
@@ -21,68 +17,77 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import jax
 import tyro
 
-from experiments.harness import catalogue, distribution, summary, watch
+from experiments.harness import catalogue, distribution, summary, watch, words
 from experiments.harness.data_settings import DataSettings
 from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
+from wdjax import exit_codes
 from wdjax.report import page
 from wdjax.sweep import files, memory
 from wdjax.sweep.record import provenance, writable_folder
 
-Schedule: TypeAlias = Literal[
-    "constant", "step", "cosine", "warm_up_cosine", "warm_restarts"
-]
+EPILOG = f"""`python -m experiments COMMAND --help` has more examples;
+docs/command_line.md has what they print, and completion.
 
-app = tyro.extras.SubcommandApp()
+{exit_codes.as_text()}"""
 
 
-@app.command(name="list")
 def list_() -> None:
-    """List the experiments: name, seconds on two CPU cores, with --full, claim."""
+    """List the experiments: name, seconds on two CPU cores, with --full, claim.
+
+    For example:
+      python -m experiments list
+    """
     print(summary.cost_table())
 
 
-@app.command
 def run(
-    names: tyro.conf.Positional[tuple[str, ...]],
+    names: tyro.conf.Positional[words.Names] = (),
     *,
-    all: bool = False,
-    smoke: bool = False,
-    full: bool = False,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    allow_unverified: bool = False,
-    data_remark: str | None = None,
-    model: Literal["mlp", "plain_mlp", "cnn", "resnet20", "wide_resnet", "vit"]
-    | None = None,
-    schedule: Schedule | None = None,
-    steps: int | None = None,
-    batch_size: int | None = None,
-    seeds: int | None = None,
-    augment: bool = False,
-    out: Path | None = None,
-    resume: bool = False,
-    distributed: bool = False,
-    tensorboard: bool = False,
-    trace: Path | None = None,
+    all: words.Flag = False,
+    smoke: words.Flag = False,
+    full: words.Flag = False,
+    data: words.Name = None,
+    data_dir: words.Folder = None,
+    allow_unverified: words.Flag = False,
+    data_remark: words.Text = None,
+    model: words.Model = None,
+    schedule: words.Schedule = None,
+    steps: words.Number = None,
+    batch_size: words.Number = None,
+    seeds: words.Number = None,
+    augment: words.Flag = False,
+    out: words.Folder = None,
+    resume: words.Flag = False,
+    distributed: words.Flag = False,
+    tensorboard: words.Flag = False,
+    trace: words.Folder = None,
 ) -> None:
-    """Run experiments; write figures, data and a summary; print their verdicts.
+    r"""Run experiments; write figures, data and a summary; print their verdicts.
+
+    For example:
+      python -m experiments run lecture_pictures
+      python -m experiments run learning_rate_and_decay --smoke
+      python -m experiments run learning_rate_and_decay --full --resume
+      python -m experiments run learning_rate_and_decay --data cifar10 \
+          --data-dir ~/cifar --model resnet20 --augment --steps 64000 --batch-size 128
+
+    What is left out is as the experiment has it.
 
     Args:
-        names: which; see ``list``.
+        names: which; `python -m experiments list` has them.
         all: run all of them.
-        smoke: the smallest version, seconds each; prints SMOKE instead of verdicts.
+        smoke: the smallest version, seconds each; nothing is judged.
         full: the largest version, behind the figures of the README.
         data: photos10, fashion_mnist, cifar10, cifar100 or digits.
         data_dir: where your copy of the data set is; nothing is downloaded.
-        allow_unverified: accept files that are not those published, and say so on
-            every output.
+        allow_unverified: accept other files than those published, and say so.
         data_remark: what else to say of the data on every output.
         model: the network.
         schedule: of the learning rate.
@@ -90,13 +95,11 @@ def run(
         batch_size: examples in a step.
         seeds: trainings of each setting.
         augment: crop and flip the training images.
-        out: the folder for what is written: results, or results/smoke.
+        out: for what is written; results or, with --smoke, results/smoke if not given.
         resume: go on with grids that were stopped, to the same bits.
-        distributed: be one of several processes that share the work and ``out``, on
-            Slurm or a TPU pod; elsewhere set JAX_COORDINATOR_ADDRESS (host:port),
-            JAX_NUM_PROCESSES and JAX_PROCESS_ID.
-        tensorboard: write scalars of the grids' progress into ``out``/tensorboard.
-        trace: a folder for a ``jax.profiler`` trace.
+        distributed: be one of several processes that share --out: docs/cluster.md.
+        tensorboard: write scalars of the progress into --out, for TensorBoard.
+        trace: for a profile, by `jax.profiler.trace`.
     """
     if distributed:
         distribution.join()
@@ -131,8 +134,9 @@ def run(
                 workspace = _workspace(name, out, resume, tensorboard)
                 reports.append(_run_one(name, mode, options, workspace))
     if distribution.is_first():
-        print(summary.write(out))
+        written = summary.write(out)
         print(summary.terminal_table(reports))
+        print(f"\n{written}")
 
 
 def _alone(name: str, out: Path) -> contextlib.AbstractContextManager[None]:
@@ -190,14 +194,14 @@ def _run_one(
 
 def _command(name: str, mode: str, options: dict[str, Any]) -> str:
     """What to type for this run; a folder of the user's is called FOLDER."""
-    words = ["python -m experiments run", name]
-    words += [] if mode == "default" else [f"--{mode}"]
+    typed = ["python -m experiments run", name]
+    typed += [] if mode == "default" else [f"--{mode}"]
     for key, value in options.items():
         if value is not None and key in catalogue.settings(catalogue.module(name)):
             shown = "FOLDER" if isinstance(value, Path) else shlex.quote(str(value))
             flag = f"--{key.replace('_', '-')}"
-            words.append(flag if value is True else f"{flag} {shown}")
-    return " ".join(words)
+            typed.append(flag if value is True else f"{flag} {shown}")
+    return " ".join(typed)
 
 
 def _load_once(name: str, mode: str, options: dict[str, Any]) -> None:
@@ -214,15 +218,22 @@ def _say(text: str) -> None:
         print(f"  {text}", flush=True)
 
 
-@app.command
-def verdicts(out: Path = Path("results"), *, as_json: bool = False) -> None:
+def verdicts(
+    folder: tyro.conf.Positional[words.Results] = Path("results"),
+    *,
+    as_json: words.Flag = False,
+) -> None:
     """Print the table of verdicts from saved results, and what would change them.
 
+    For example:
+      python -m experiments verdicts
+      python -m experiments verdicts experiments/outcomes --as-json
+
     Args:
-        out: the folder that ``run`` wrote.
+        folder: that `run` wrote.
         as_json: as a list of objects, one for each verdict.
     """
-    reports = summary.reports(out)
+    reports = summary.reports(folder)
     if as_json:
         objects = [one for report in reports for one in verdict_objects(report)]
         print(json.dumps(objects, indent=2, ensure_ascii=False, allow_nan=False))
@@ -230,23 +241,40 @@ def verdicts(out: Path = Path("results"), *, as_json: bool = False) -> None:
         print(summary.terminal_table(reports))
 
 
-@app.command
 def report(
-    folder: tyro.conf.Positional[Path] = Path("results"), *, out: Path | None = None
+    folder: tyro.conf.Positional[words.Results] = Path("results"),
+    *,
+    out: words.File = None,
 ) -> None:
     """Write one HTML page of saved results, to be read without a network.
 
+    For example:
+      python -m experiments report
+      python -m experiments report results/smoke --out page.html
+
     Args:
-        folder: that ``run`` wrote.
+        folder: that `run` wrote.
         out: the page; report.html in the folder if not given.
     """
     print(page.write(folder, out))
 
 
-@app.command
 def readme() -> None:
-    """Write the README's generated parts anew, from ``experiments/outcomes``."""
+    """Write the README's generated parts anew, from the saved outcomes.
+
+    For example:
+      python -m experiments readme
+    """
     summary.update_readme()
+
+
+COMMANDS = {
+    "list": list_,
+    "run": run,
+    "verdicts": verdicts,
+    "report": report,
+    "readme": readme,
+}
 
 
 def main() -> None:
@@ -257,11 +285,14 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", _cpu_devices())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(_compile_cache()))
+    if os.environ.get("NO_COLOR"):
+        words.without_colours()
     try:
-        app.cli(prog="python -m experiments", config=(tyro.conf.FlagCreatePairsOff,))
+        words.run(COMMANDS, sys.argv[1:] or ["--help"], f"{__doc__}\n{EPILOG}")
+        sys.stdout.flush()  # here, so that a closed pipe is met below
     except BrokenPipeError:  # `| head` has read enough; nothing is left to flush to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(exit_codes.READER_GONE)
     except (Exception, KeyboardInterrupt) as error:
         said, code = _ending(error)
         if not code:
@@ -273,18 +304,18 @@ def main() -> None:
 def _ending(error: BaseException) -> tuple[str, int]:
     """A sentence and an exit code; 0 for what is no user's to mend."""
     if isinstance(error, ValueError):
-        return f"error: {error}", 2
+        return f"error: {error}", exit_codes.BAD_INPUT
     if isinstance(error, KeyboardInterrupt):
         said = "interrupted; what was finished is saved: go on with --resume"
-        return said, 130
+        return said, exit_codes.INTERRUPTED
     if memory.is_exhausted(error):
-        return f"error: out of memory: {error}", 1
+        return f"error: out of memory: {error}", exit_codes.SAID_NO
     if isinstance(error, OSError) and error.errno in files.NO_ROOM:
         what = error.filename or "what is written"
         return (
             f"error: there is no room for {what} ({error.strerror}); what was finished "
             "is saved: make room, and go on with --resume"
-        ), 1
+        ), exit_codes.SAID_NO
     return "", 0
 
 

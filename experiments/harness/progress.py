@@ -1,5 +1,6 @@
 """A bar on a terminal, a line now and then in a log."""
 
+import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -25,7 +26,8 @@ class CellBar:
     def __init__(self, name: str, write: Callable[[str], None]):
         """Start at zero."""
         self.name, self.write, self.last_line = name, write, 0.0
-        self.terminal = sys.stderr.isatty()
+        dumb = os.environ.get("TERM") == "dumb"  # cannot draw over a line
+        self.terminal = sys.stderr.isatty() and not dumb
         hidden = not self.terminal
         layout = LAYOUT.format(past="00:00", left="?")
         self.bar = tqdm(total=1.0, desc=name, bar_format=layout, disable=hidden)

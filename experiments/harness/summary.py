@@ -63,18 +63,35 @@ def reports(folder: Path) -> list[Report]:
     Raises:
         ValueError: there are none, or one was judged by other tolerances.
     """
+    found, refused = _read(folder)
+    if refused:
+        raise ValueError(refused[0])
+    return found
+
+
+def _read(folder: Path) -> tuple[list[Report], list[str]]:
+    """The reports in a folder, and what is wrong with each that is none."""
     there = os.path.isdir(folder)  # glob() raises where a name is too long
     paths = sorted(folder.glob("*.json")) if there else []
-    found = [load_report(path) for path in paths]
-    if not found:
+    if not paths:
         raise ValueError(f"There are no results in {folder}; run experiments first.")
-    for report in found:
-        if report.tolerances != digest():
-            raise ValueError(
-                f"{folder / report.name}.json was judged by other tolerances than those"
-                " of experiments/harness/tolerances.toml; run the experiment again."
-            )
-    return found
+    found, refused = [], []
+    for path in paths:
+        try:
+            found.append(_checked(path))
+        except ValueError as error:
+            refused.append(str(error))
+    return found, refused
+
+
+def _checked(path: Path) -> Report:
+    report = load_report(path)
+    if report.tolerances != digest():
+        raise ValueError(
+            f"{path} was judged by other tolerances than those of "
+            "experiments/harness/tolerances.toml; run the experiment again."
+        )
+    return report
 
 
 def write(folder: Path) -> str:
@@ -84,27 +101,38 @@ def write(folder: Path) -> str:
         folder: with the reports and figures.
 
     Returns:
-        A sentence that says where it is.
+        Sentences that say where it is, and how to make a page of it.
     """
     template = _environment.get_template("summary.md.jinja")
     path = folder / "summary.md"
     # Whoever comes last has read what the others wrote.
     with files.held(folder / ".summary.lock", seconds=60.0, what=str(path)):
-        found = reports(folder)
+        found, refused = _read(folder)
+        if not found:
+            raise ValueError(refused[0])
         figures = {
             r.name: sorted(p.name for p in folder.glob(f"{r.name}*.svg")) for r in found
         }
         files.write_text(path, template.render(reports=found, figures=figures))
-    return f"Summary, figures and data: {path}"
+    left_out = "".join(f"Left out: {sentence}\n" for sentence in refused)
+    return (
+        f"{left_out}Summary, figures and data: {path}\n"
+        f"As one page for a browser: python -m experiments report {folder}"
+    )
 
 
 def terminal_table(found: Sequence[Report]) -> str:
     """One line for each checked sentence: verdict, claim, measured, predicted.
 
-    Conditions that all sentences of a report share are said once.
+    Conditions that all sentences of a report share are said once. Of a smoke run there
+    is nothing to read but that it went through.
     """
     lines = []
     for report in found:
+        if report.mode == "smoke":
+            lines.append(f"\n{report.name} (smoke, {report.seconds:.0f} s)")
+            lines.append(f"  SMOKE         {_unjudged(len(report.findings))}")
+            continue
         conditions = {finding.conditions for finding in report.findings}
         shared = conditions.pop() if len(conditions) == 1 else ""
         lines.append(f"\n{report.name} ({report.mode}, {report.seconds:.0f} s)")
@@ -114,9 +142,12 @@ def terminal_table(found: Sequence[Report]) -> str:
             said = f"measured {finding.measured}; predicted {finding.predicted}"
             own = "" if finding.conditions == shared else finding.conditions
             lines += _indented(f"{said}; {own}" if own else said)
-            if report.mode != "smoke":
-                lines += _indented(f"→ {turning(finding)}")
+            lines += _indented(f"→ {turning(finding)}")
     return "\n".join(lines)
+
+
+def _unjudged(sentences: int) -> str:
+    return f"It runs. {sentences} sentences are judged without --smoke."
 
 
 def cost_table() -> str:
@@ -130,7 +161,10 @@ def cost_table() -> str:
         experiment = experiments_.module(name)
         seconds = experiments_.seconds(experiment)
         totals = [total + s for total, s in zip(totals, seconds, strict=True)]
-        lines.append(_costs(name, seconds) + f"  {experiment.CLAIM}")
+        lines.append(_costs(name, seconds))
+        lines += textwrap.wrap(
+            experiment.CLAIM, 88, initial_indent="  ", subsequent_indent="  "
+        )
     return "\n".join([*lines, _costs("all", totals)])
 
 

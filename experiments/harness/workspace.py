@@ -93,6 +93,7 @@ class Workspace:
         """Write a figure into the folder; of several processes, the first does."""
         if jax.process_index() == 0:
             save_figure(figure, self.out / stem)
+            self.say(f"figure: {self.out / stem}.svg")
 
     def clear(self) -> None:
         """Remove the experiment's unfinished grids, once all is judged and saved."""

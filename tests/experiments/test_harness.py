@@ -1,28 +1,36 @@
 """The command line, the reports and the tables made of them."""
 
+import contextlib
+import os
+import pty
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from experiments.harness import catalogue, summary
+from experiments.harness import catalogue, cli, summary, words
 from experiments.harness.findings import around, judged
 from experiments.harness.reports import Report, load_report, save_report
 from experiments.harness.tolerances import digest, tolerances
+from wdjax import exit_codes
 from wdjax.stats import Interval
 
 ROOT = Path(__file__).parents[2]
 
 
-def command(*arguments, code=None):
+def command(*arguments, code=None, **settings):
+    """The command line, where a warning of anybody is an error."""
     program = ["-m", "experiments"] if code is None else ["-c", code]
     return subprocess.run(
-        [sys.executable, *program, *arguments],
+        [sys.executable, "-W", "error", *program, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | settings,
     )
 
 
@@ -128,6 +136,18 @@ def test_the_summary_holds_verdicts_figures_and_sentences(tmp_path):
     assert "* a | b: **supported** (some)." in text
 
 
+def test_the_summary_goes_on_without_what_an_older_version_left_there(tmp_path):
+    save_report(report(), tmp_path)
+    (tmp_path / "older.json").write_text("{}")
+    said = summary.write(tmp_path)
+    assert "Left out: " in said
+    assert "older.json is not a report" in said
+    assert "## some" in (tmp_path / "summary.md").read_text()
+    (tmp_path / "some.json").unlink()
+    with pytest.raises(ValueError, match=r"older\.json is not a report"):
+        summary.write(tmp_path)
+
+
 def test_generated_parts_replace_what_stands_between_their_markers():
     text = "x\n<!-- table -->\nold\n<!-- /table -->\ny\n"
     replaced = summary.with_parts(text, {"table": "new\n"})
@@ -138,7 +158,7 @@ def test_generated_parts_replace_what_stands_between_their_markers():
 
 def test_the_list_names_every_experiment():
     done = command("list")
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert all(name in done.stdout for name in catalogue.names())
 
 
@@ -152,7 +172,15 @@ def test_the_list_names_every_experiment():
             ("run", "learning_rate_and_decay", "--data", "photo10"),
             "Did you mean 'photos10'",
         ),
-        (("verdicts", "--out", "nowhere"), "There are no results in nowhere"),
+        (("verdicts", "nowhere"), "There are no results in nowhere"),
+        (("lst",), "There is no command 'lst'. Did you mean 'list'?"),
+        (("run", "propositions", "--smke"), "no option --smke. Did you mean '--smoke'"),
+        (("run", "propositions", "--model=mpl"), "--model is 'mpl'. Did you mean 'mlp"),
+        (
+            ("run", "propositions", "--schedule", "cosin", "--smoke"),
+            "--schedule is 'cosin'. Did you mean 'cosine'?",
+        ),
+        (("run", "propositions", "--steps"), "Missing argument"),
         (
             ("run", "lecture_pictures", "--out", "README.md/x"),
             "The output folder README.md/x cannot be written",
@@ -180,7 +208,7 @@ def test_without_the_extra_the_missing_package_is_named():
         "runpy.run_module('experiments', run_name='__main__')"
     )
     done = command(code=code)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'pip install "wdjax[experiments]"' in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -191,3 +219,119 @@ def test_an_option_without_use_is_said_to_have_none(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "makes no use of --data" in done.stdout
     assert (tmp_path / "summary.md").exists()
+
+
+def test_without_a_word_there_is_the_help_with_the_exit_codes(capsys, monkeypatch):
+    shown = []
+    for typed in ([], ["--help"], ["help"]):
+        monkeypatch.setattr(sys, "argv", ["experiments", *typed])
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] == shown[2]
+    for code, meaning in exit_codes.MEANINGS.items():
+        assert f"\n{code:5}  {meaning}\n" in shown[0]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_examples_that_name_what_exists(capsys, name):
+    with pytest.raises(SystemExit, match="0"):
+        words.run(cli.COMMANDS, [name, "--help"], "")
+    text = capsys.readouterr().out.replace("\\\n", " ")
+    shown = re.findall(r"^  python -m experiments (.*)", text, flags=re.MULTILINE)
+    assert shown
+    for line in map(shlex.split, shown):
+        assert line[0] == name
+        words.refuse(cli.COMMANDS, line)
+        for word in line[1:2] if name == "run" else []:
+            catalogue.module(word)
+
+
+def on_a_terminal(*arguments, **settings):
+    """What the command line prints where both streams are a terminal."""
+    master, slave = pty.openpty()
+    program = [sys.executable, "-m", "experiments", *arguments]
+    env = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | settings
+    with subprocess.Popen(program, cwd=ROOT, env=env, stdout=slave, stderr=slave):
+        os.close(slave)
+        pieces = []
+        with contextlib.suppress(OSError):  # Linux' way to say that all is read
+            while piece := os.read(master, 4096):
+                pieces.append(piece)
+    os.close(master)
+    return b"".join(pieces).decode()
+
+
+def test_a_terminal_has_colours_unless_it_is_asked_for_none():
+    assert "\x1b[" in on_a_terminal("--help", TERM="xterm")
+    assert "\x1b[" not in on_a_terminal("--help", TERM="xterm", NO_COLOR="1")
+    assert "\x1b[" not in on_a_terminal("--help", TERM="dumb")
+
+
+def test_what_is_no_terminal_has_no_colours():
+    for arguments in (("--help",), ("run", "--steps")):
+        done = command(*arguments, TERM="xterm")
+        assert "\x1b[" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("experiments ver", ["verdicts"]),
+        ("experiments run --dat", ["--data", "--data-dir", "--data-remark"]),
+        ("experiments run --model p", ["plain_mlp"]),
+    ],
+)
+def test_bash_completes(capsys, line, offered):
+    with pytest.raises(SystemExit):
+        words.run(cli.COMMANDS, ["--tyro-print-completion", "bash"], "")
+    script = capsys.readouterr().out
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    last = len(line.split()) - 1
+    code = (
+        f"source /dev/stdin; COMP_WORDS=({line}); COMP_CWORD={last}; "
+        "_tyro_experiments; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(
+        ["bash", "-c", code], input=script, capture_output=True, text=True, check=True
+    )
+    assert sorted(done.stdout.split()) == offered
+
+
+def test_a_smoke_run_into_its_own_folder_leaves_the_checkout_as_it_was():
+    """results/ is git-ignored: nothing else may appear."""
+    before = subprocess.check_output(["git", "status", "--short"], cwd=ROOT)
+    done = command("run", "lecture_pictures", "--smoke")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  figure: results/smoke/lecture_pictures.svg\n" in done.stdout
+    ends = "As one page for a browser: python -m experiments report results/smoke\n"
+    assert done.stdout.endswith(ends)
+    assert subprocess.check_output(["git", "status", "--short"], cwd=ROOT) == before
+
+
+INTERRUPT = """
+import signal, sys
+from experiments.harness import cli, summary
+summary.cost_table = lambda: signal.raise_signal(signal.SIGINT)
+sys.argv = ["experiments", "list"]
+cli.main()
+"""
+
+
+def test_an_interruption_ends_with_a_sentence_and_a_closed_pipe_without():
+    done = command(code=INTERRUPT)
+    assert done.returncode == exit_codes.INTERRUPTED
+    assert done.stderr.startswith("interrupted; ")
+    assert done.stderr.count("\n") == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    listed = subprocess.run(
+        [sys.executable, "-m", "experiments", "list"],
+        cwd=ROOT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (listed.returncode, listed.stderr) == (exit_codes.READER_GONE, "")

@@ -19,6 +19,14 @@ find_python() {
   return 1
 }
 
+# A sign of life, of a command that is silent.
+tell_the_time() {
+  local start=$SECONDS
+  while sleep 10 >/dev/null 2>&1; do
+    echo "  … $((SECONDS - start)) s"
+  done
+}
+
 # ensure_environment EXTRAS: .venv holds wdjax, editable, with these extras.
 ensure_environment() {
   local extras=$1 stamp=.venv/.installed-$1 python wanted
@@ -30,9 +38,17 @@ ensure_environment() {
   wanted=$(.venv/bin/python -c 'import hashlib, pathlib, sys
 print(hashlib.sha256(pathlib.Path("pyproject.toml").read_bytes()).hexdigest(), sys.version)')
   if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-    echo "Installing wdjax[$extras] and what it needs into .venv (about a minute) …"
+    # A .venv whose making was interrupted has no pip yet.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 ||
+      "$(find_python)" -m venv .venv
+    echo "Installing wdjax[$extras] and what it needs into .venv (one to three minutes," \
+      "1 GB on the disk) …"
+    tell_the_time &
+    trap "kill $! 2>/dev/null || true" EXIT
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
       --editable ".[$extras]"
+    kill $!
+    trap - EXIT
     echo "$wanted" >"$stamp"
   fi
 }

@@ -14,7 +14,14 @@ from wdjax.inspect import MEANINGS, WITHOUT_CONVERSION
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-WRITTEN = ("index", "tutorial", "which_weight_decay", "choosing", "own_model")
+WRITTEN = (
+    "index",
+    "command_line",
+    "tutorial",
+    "which_weight_decay",
+    "choosing",
+    "own_model",
+)
 OPTIONS = ("-W", "--keep-going", "-q", "-E", "-b", "html")
 NAME = re.compile(r"\bwdjax((?:\.[A-Za-z_]\w*)+)")
 

@@ -7,8 +7,9 @@ if __name__ == "__main__":
         from experiments.harness.cli import main
     except ModuleNotFoundError as error:
         print(
-            f"The experiments need the package {error.name}, which is not installed: "
-            'run `pip install "wdjax[experiments]"`.',
+            f"The experiments need the package {error.name}, which {sys.executable} "
+            'does not have: run `pip install "wdjax[experiments]"`, or, if '
+            "./scripts/run made a .venv here, `source .venv/bin/activate`.",
             file=sys.stderr,
         )
         sys.exit(2)

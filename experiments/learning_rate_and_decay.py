@@ -74,7 +74,7 @@ class Config(DataSettings):
     records: int = 20  # points of a curve
 
 
-SMOKE = dataclasses.replace(Config(), columns=5, rows=5, seeds=2, steps=20, records=4)
+SMOKE = dataclasses.replace(Config(), columns=3, rows=2, seeds=2, steps=20, records=4)
 FULL = dataclasses.replace(Config(), rows=11, seeds=12, first_seed=4000, steps=800)
 
 

@@ -16,6 +16,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def run(
     Args:
         names: which; `python -m experiments list` has them.
         all: run all of them.
-        smoke: the smallest version, seconds each; nothing is judged.
+        smoke: the smallest version, seconds each; nothing is judged. Programs are
+            compiled in haste, for most of the time would go there.
         full: the largest version, behind the figures of the README.
         data: photos10, fashion_mnist, cifar10, cifar100 or digits.
         data_dir: where your copy of the data set is; nothing is downloaded.
@@ -128,7 +130,7 @@ def run(
     for name in wanted:
         _load_once(name, mode, options)  # a bad name or folder speaks at once
     reports = []
-    with watch.traced(trace):
+    with watch.traced(trace), _compiled_quickly(smoke):
         for name in wanted:
             with _alone(name, out):
                 workspace = _workspace(name, out, resume, tensorboard)
@@ -145,6 +147,17 @@ def _alone(name: str, out: Path) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
     lock = out / f".{name}.lock"
     return files.held(lock, what=f"The experiment {name} in the folder {out}")
+
+
+@contextlib.contextmanager
+def _compiled_quickly(hasty: bool) -> Iterator[None]:
+    """Without most of XLA's optimisations, which tiny programs do not earn back."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", hasty or before)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _workspace(name: str, out: Path, resume: bool, tensorboard: bool) -> Workspace:

@@ -13,6 +13,9 @@ Outcome.     Slopes −0.65 [−0.92, −0.38], 0.20 [0.01, 0.39], −1.30 [−2
              −0.96 [−1.47, −0.46] and 0.04 [−0.47, 0.54]: in the predicted order, none
              decided at ± 0.25. AdamW below Adam+L2 by 2.65 points [1.53, 3.78].
              (12 seeds, photos10, 800 steps, 2026-11-22; ``experiments/outcomes``.)
+             On CIFAR-10 (JPEG re-encode, 10k) −0.54 [−0.68, −0.39], a FAIL; 0.27 [0.09,
+             0.45], undecided, −0.83 [−1.24, −0.41] and 0.17 [−0.24, 0.59]; AdamW below
+             Adam+L2 by 0.57 [−0.10, 1.25]. (5 seeds, 600 steps, 2026-11-28.)
 """
 
 import dataclasses

@@ -39,6 +39,7 @@ def without_seconds(text):
 
 
 @pytest.mark.parametrize(("line", "output"), SHOWN, ids=[line for line, _ in SHOWN])
+@pytest.mark.slow  # a process for each command
 def test_each_command_prints_what_stands_below_it(folder, line, output):
     done = subprocess.run(
         ["bash", "-c", SHELL + line],

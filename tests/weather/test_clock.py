@@ -24,6 +24,7 @@ def jumping(monkeypatch):
     monkeypatch.setattr(time, "time", jumping_clock())
 
 
+@pytest.mark.slow  # a study in a process of its own
 def test_results_and_progress_are_those_of_a_steady_clock(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.weather.clock_child", str(tmp_path)],

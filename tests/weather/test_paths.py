@@ -105,6 +105,7 @@ def test_an_impossible_name_gets_a_sentence(tmp_path, name):
         ),
     ],
 )
+@pytest.mark.slow  # a process for each
 def test_the_command_line_says_so_with_exit_code_2(tmp_path, arguments, said):
     done = subprocess.run(
         [sys.executable, "-m", "experiments", *arguments],
@@ -119,6 +120,7 @@ def test_the_command_line_says_so_with_exit_code_2(tmp_path, arguments, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow  # an experiment in a process
 def test_where_the_locale_is_ascii_a_run_ends_with_its_summary(tmp_path):
     out = tmp_path / "結果 λ"
     done = subprocess.run(

@@ -14,6 +14,9 @@ Outcome.     AdamW errs less than Adam+L2 by 2.29 points [1.89, 2.69], 31.7 % ag
              34.0 %, 6.7 % relative: PASS. Adam+L2 equals no decay: FAIL, it is worse,
              by 0.93 points [0.59, 1.27]; the validation errors that selected it were
              those of 3 seeds. (100 seeds, photos10, 800 steps, 2026-11-27.)
+             On CIFAR-10 (JPEG re-encode, 10k) both PASS: AdamW below Adam+L2 by 0.60
+             points [0.52, 0.67], 1.1 % relative; Adam+L2 below no decay by 0.20 [0.15,
+             0.24], λ at the edge of its grid. (100 seeds, 2026-11-28.)
 
 The primary data set is CIFAR-10 (``--data cifar10 --data-dir FOLDER``); photos10,
 which comes with wdjax, is the secondary one. The interval is over seeds, given the

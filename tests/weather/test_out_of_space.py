@@ -106,7 +106,7 @@ def says(monkeypatch, capsys, error):
     def ending(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(cli.app, "cli", ending)
+    monkeypatch.setattr(cli.words, "run", ending)
     monkeypatch.setattr(jax.config, "update", lambda *args: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()

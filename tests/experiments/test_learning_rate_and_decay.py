@@ -15,7 +15,7 @@ from wdjax import plots, sweep
 from wdjax.stats import Verdict
 
 SEEDS, ROWS, COLUMNS = 8, 9, 7
-TINY = dataclasses.replace(study.SMOKE, columns=2, rows=2, steps=20)
+TINY = dataclasses.replace(study.SMOKE, columns=2, rows=2, steps=20, records=20)
 
 
 def panel(name, slope, *, noise=0.05, lowest=0.30, none=0.40, seeds=SEEDS):

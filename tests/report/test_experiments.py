@@ -1,7 +1,5 @@
 """The page of what the experiments write."""
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from experiments.harness import catalogue, cli
 from experiments.harness.reports import load_report, save_report
 from wdjax.report import folder, page
+from wdjax.sweep import files
 
 OUTCOMES = Path(__file__).parents[2] / "experiments" / "outcomes"
 
@@ -25,9 +24,9 @@ def test_the_question_is_kept_with_the_report_and_older_reports_are_read(tmp_pat
     older = load_report(OUTCOMES / "propositions.json")
     path = save_report(older._replace(question="Why?"), tmp_path)
     assert load_report(path).question == "Why?"
-    plain = json.loads(path.read_text())
+    plain = files.unsealed_json(files.read_text(path))
     del plain["question"]
-    path.write_text(json.dumps(plain))
+    files.write_text(path, files.sealed_json(plain))
     assert load_report(path) == older._replace(question="")
 
 
@@ -43,9 +42,8 @@ def test_a_report_on_disk_is_read_as_it_was_written(tmp_path):
     assert section.run["commit"] == written.provenance["commit"]
 
 
-def test_the_experiments_command_line_writes_the_page(tmp_path, monkeypatch, capsys):
+def test_the_experiments_command_line_writes_the_page(tmp_path, capsys):
     save_report(load_report(OUTCOMES / "propositions.json"), tmp_path)
-    monkeypatch.setattr(sys, "argv", ["experiments", "report", str(tmp_path)])
-    cli.app.cli(prog="experiments")
+    cli.words.run(cli.COMMANDS, ["report", str(tmp_path)], "")
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     assert "Prop. 1" in (tmp_path / "report.html").read_text()

@@ -97,7 +97,7 @@ def test_an_impossible_name_gets_a_sentence(tmp_path, name):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("verdicts", "--out", TOO_LONG), "There are no results in"),
+        (("verdicts", TOO_LONG), "There are no results in"),
         (("run", "propositions", "--smoke", "--out", TOO_LONG), "cannot be written"),
         (
             ("run", "l2_does_not_help_adam", "--data=cifar10", "--data-dir", TOO_LONG),

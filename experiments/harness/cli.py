@@ -31,7 +31,7 @@ from experiments.harness.workspace import Workspace
 from wdjax import exit_codes
 from wdjax.report import page
 from wdjax.sweep import files, memory
-from wdjax.sweep.record import provenance, writable_folder
+from wdjax.sweep.record import provenance, shared, writable_folder
 
 EPILOG = f"""`python -m experiments COMMAND --help` has more examples;
 docs/command_line.md has what they print, and completion.
@@ -211,7 +211,7 @@ def _command(name: str, mode: str, options: dict[str, Any]) -> str:
     typed += [] if mode == "default" else [f"--{mode}"]
     for key, value in options.items():
         if value is not None and key in catalogue.settings(catalogue.module(name)):
-            shown = "FOLDER" if isinstance(value, Path) else shlex.quote(str(value))
+            shown = shlex.quote(shared(value))
             flag = f"--{key.replace('_', '-')}"
             typed.append(flag if value is True else f"{flag} {shown}")
     return " ".join(typed)

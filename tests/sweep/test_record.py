@@ -1,6 +1,7 @@
 """What is saved is what was computed, with all that is needed to repeat it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,3 +44,9 @@ def test_a_damaged_result_is_refused(tmp_path):
     path.write_bytes(b"CDF\x01 and then nothing that fits")
     with pytest.raises(ValueError, match=r"bad\.nc cannot be read as netCDF"):
         sweep.load(path)
+
+
+def test_a_path_of_one_machine_is_no_provenance():
+    configuration = {"data_dir": Path("/home/somebody/cifar"), "steps": 12}
+    said = record.provenance(configuration)["configuration"]
+    assert said == '{"data_dir": "FOLDER", "steps": 12}'

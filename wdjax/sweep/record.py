@@ -22,7 +22,8 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
     """What a reader needs to repeat a run, as netCDF attributes.
 
     Args:
-        configuration: all settings of the run, as JSON can hold them.
+        configuration: all settings of the run, as JSON can hold them; a path becomes
+            FOLDER, for a reader elsewhere does not have it.
 
     Returns:
         Text for each of: configuration (JSON), versions (JSON), device, commit, date.
@@ -31,12 +32,17 @@ def provenance(configuration: Mapping[str, Any]) -> dict[str, str]:
     device = jax.devices()[0]
     kind = "" if device.device_kind == device.platform else f" ({device.device_kind})"
     return {
-        "configuration": json.dumps(configuration, sort_keys=True, default=str),
+        "configuration": json.dumps(configuration, sort_keys=True, default=shared),
         "versions": json.dumps(versions),
         "device": f"{jax.device_count()} × {device.platform}{kind}",
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def shared(setting: Any) -> str:
+    """A setting in words that hold on every machine: a path is called FOLDER."""
+    return "FOLDER" if isinstance(setting, Path) else str(setting)
 
 
 def save(result: xr.Dataset, path: str | Path) -> None:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from wdjax.report import curves, drawing, folder, maps, meanings, panels
 from wdjax.report.folder import Folder, Picture, Result, Study
 from wdjax.report.maps import Map
 from wdjax.report.panels import Panel
+from wdjax.sweep import files
 from wdjax.sweep.record import writable_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -86,12 +86,9 @@ def write(path: Path, out: Path | None = None, *, meaning: str | None = None) ->
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name a file in it, such as report.html.")
     writable_folder(out.parent)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, out)
+        files.write_text(out, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ValueError(f"{out} cannot be written ({error.strerror}).") from None
     return out
 

@@ -155,6 +155,11 @@ def _json(content: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says at first; its name where it says nothing."""
+    return (str(error).splitlines() or [repr(error)])[0]
+
+
 def reason(error: Exception, path: Path) -> str:
     """Why a file could not be written, in a few words.
 
@@ -162,8 +167,7 @@ def reason(error: Exception, path: Path) -> str:
         error: what was raised. HDF5 says little of a full disk.
         path: of the file, for the room that its disk has left.
     """
-    said = str(error).splitlines()[0] if str(error) else repr(error)
-    said = getattr(error, "strerror", None) or said
+    said = getattr(error, "strerror", None) or first_line(error)
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import jax
 
+from wdjax.sweep import files
 from wdjax.sweep.layout import Layout
 
 
@@ -35,7 +36,7 @@ def within(layout: Layout) -> Iterator[None]:
     except Exception as error:
         if not is_exhausted(error):
             raise
-        said = (str(error).splitlines() or [repr(error)])[0]
+        said = files.first_line(error)
         devices, block, chunk = layout
         raise MemoryError(
             f"The study does not fit into memory ({said}). It trained {block} cells at "

@@ -102,7 +102,7 @@ class Store:
             try:
                 return checkpoints.restore(manager, segment, like)
             except Exception as error:
-                reason = (str(error).splitlines() or [repr(error)])[0]
+                reason = files.first_line(error)
                 self.say(
                     f"chunk {number}: the checkpoint of segment {segment} cannot be "
                     f"read ({reason[:80]}); falling back to the one before"

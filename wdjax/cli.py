@@ -11,15 +11,13 @@ Examples:
 
 import argparse
 import importlib
-import io
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import wdjax
-from wdjax import check, exit_codes
+from wdjax import check, exit_codes, terminal
 
 COMMANDS = {
     "audit": "wdjax.inspect.commands.audit",
@@ -63,9 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see :mod:`wdjax.exit_codes`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without λ gets a ?
+    terminal.tolerate()
     words = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if words[0] == "help":
         words = [*words[1:2], "--help"]
@@ -76,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{prog}: {error}", file=sys.stderr)
         return exit_codes.BAD_INPUT
     except BrokenPipeError:  # `wdjax … | head`: whoever read has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.hang_up()
         return exit_codes.READER_GONE
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)

@@ -10,7 +10,6 @@ Examples:
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import shlex
@@ -28,7 +27,7 @@ from experiments.harness.data_settings import DataSettings
 from experiments.harness.reports import Report, save_report, verdict_objects
 from experiments.harness.tolerances import digest
 from experiments.harness.workspace import Workspace
-from wdjax import exit_codes
+from wdjax import exit_codes, terminal
 from wdjax.report import page
 from wdjax.sweep import files, memory
 from wdjax.sweep.record import provenance, shared, writable_folder
@@ -292,9 +291,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run a subcommand; a bad argument ends with a sentence and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without λ gets a ?
+    terminal.tolerate()
     jax.config.update("jax_num_cpu_devices", _cpu_devices())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(_compile_cache()))
@@ -304,7 +301,7 @@ def main() -> None:
         words.run(COMMANDS, sys.argv[1:] or ["--help"], f"{__doc__}\n{EPILOG}")
         sys.stdout.flush()  # here, so that a closed pipe is met below
     except BrokenPipeError:  # `| head` has read enough; nothing is left to flush to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.hang_up()
         sys.exit(exit_codes.READER_GONE)
     except (Exception, KeyboardInterrupt) as error:
         said, code = _ending(error)

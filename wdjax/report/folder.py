@@ -113,6 +113,15 @@ def read(path: Path) -> Folder:
     return Folder(path.resolve().name, studies, results, _pictures(path), unread)
 
 
+def json_object(text: Any) -> dict[str, Any]:
+    """A JSON object that was saved as a text; empty where it is no such thing."""
+    try:
+        found = json.loads(str(text))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _readable(
     paths: list[Path], reader: Callable[[Path], T | None], unread: dict[str, str]
 ) -> list[T]:

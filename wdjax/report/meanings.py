@@ -1,6 +1,5 @@
 """What a result's λ means, and the same λ in every convention."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from wdjax.inspect import measures
 from wdjax.inspect.conversion import Converted, convert
 from wdjax.inspect.meanings import Meaning, meaning
 from wdjax.inspect.measures import Measure
+from wdjax.report.folder import json_object
 from wdjax.theory import scale_invariant
 from wdjax.theory.scale_invariant import Symmetry
 
@@ -108,11 +108,7 @@ def sense(result: xr.Dataset, axis: str, otherwise: str | None = None) -> Sense:
 
 def configuration(result: xr.Dataset) -> dict[str, Any]:
     """The settings of a run; none where they were not saved or cannot be read."""
-    try:
-        found = json.loads(str(result.attrs.get("configuration", "{}")))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return json_object(result.attrs.get("configuration"))
 
 
 def in_every_convention(

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -189,7 +188,7 @@ def _section(
         pictures=pictures,
         names=[r.file for r in results],
         files=files,
-        settings=_shared([_plain(p.get("configuration", "{}")) for p in provenances]),
+        settings=_shared([_plain(p.get("configuration")) for p in provenances]),
         run=_shared([_run(p) for p in provenances]),
     )
 
@@ -226,10 +225,5 @@ def _shared(runs: Sequence[dict[str, str]]) -> dict[str, str]:
 
 def _plain(text: Any) -> dict[str, str]:
     """A JSON object's values as words; none where it is not one."""
-    try:
-        found = json.loads(str(text))
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
+    found = folder.json_object(text)
     return {str(k): str(v) for k, v in sorted(found.items()) if v is not None}

@@ -86,7 +86,9 @@ Not measured: any accelerator. There lax.conv and blocks of 64 vmapped cells are
 """
 
 
-def wdjax_grid(model: str, devices: int, block: int) -> Callable[[], dict[str, float]]:
+def wdjax_grid(
+    model: str, devices: int, block: int, entered: Race | None = None
+) -> Callable[[], dict[str, float]]:
     """The engine: a grid of cells, one seed, AdamW."""
     import jax
 
@@ -97,7 +99,7 @@ def wdjax_grid(model: str, devices: int, block: int) -> Callable[[], dict[str, f
     import wdjax
     from wdjax import models, sweep
 
-    entered = RACES[model]
+    entered = entered or RACES[model]
     network = {
         "mlp": lambda: models.mlp(MLP_SIZES[1:-1]),
         "cnn": lambda: models.cnn(CNN_CHANNELS),
@@ -150,9 +152,7 @@ def torch_eager(
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = {"mlp": _torch_mlp, "cnn": _torch_cnn, "resnet20": _torch_resnet20}[
-        model
-    ]()
+    network = torch_network(model)
     images = torch.randint(0, 256, (EXAMPLES, 3, 32, 32), dtype=torch.uint8)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
@@ -173,6 +173,12 @@ def torch_eager(
         return {"ms": 1e3 * (time.perf_counter() - started) / steps}
 
     return turn
+
+
+def torch_network(model: str) -> Any:
+    """A network of ``wdjax.models`` in PyTorch."""
+    makers = {"mlp": _torch_mlp, "cnn": _torch_cnn, "resnet20": _torch_resnet20}
+    return makers[model]()
 
 
 def _torch_mlp() -> Any:

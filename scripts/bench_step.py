@@ -152,14 +152,17 @@ def torch_step(size: int, threads: int) -> Callable[[], dict[str, float]]:
     import torch
 
     torch.set_num_threads(threads)
-    theta = torch.nn.Parameter(torch.ones(size))
-    theta.grad = torch.full((size,), 0.1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    theta = torch.nn.Parameter(torch.ones(size, device=device))
+    theta.grad = torch.full_like(theta, 0.1)
     optimizer = torch.optim.AdamW([theta], lr=RATE, weight_decay=LAM, fused=True)
 
     def turn() -> dict[str, float]:
         started = time.perf_counter()
         for _ in range(STEPS):
             optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         return {"torch": 1e3 * (time.perf_counter() - started) / STEPS}
 
     return turn

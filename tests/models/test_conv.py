@@ -143,8 +143,10 @@ def test_gradient_inside_a_scan_under_vmap_is_the_same(form):
 @pytest.mark.parametrize(
     ("backend", "shape", "stride", "expected"),
     [
-        ("gpu", (3, 3, 8, 2), 1, "lax"),
-        ("gpu", (3, 3, 3, 2), 2, "lax"),
+        ("gpu", (3, 3, 8, 2), 1, "im2col"),
+        ("gpu", (3, 3, 3, 2), 2, "im2col"),
+        ("tpu", (3, 3, 8, 2), 1, "lax"),
+        ("tpu", (3, 3, 3, 2), 2, "lax"),
         ("cpu", (3, 3, 8, 2), 1, "stride_1"),
         ("cpu", (3, 3, 7, 2), 1, "im2col"),
         ("cpu", (2, 2, 8, 2), 1, "im2col"),

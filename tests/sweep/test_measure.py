@@ -83,6 +83,81 @@ def test_layouts_to_try_fit_the_grid():
         assert layout.chunk % (layout.devices * layout.block) == 0
 
 
+@pytest.mark.parametrize(
+    ("cells", "blocks"),
+    [
+        (1, [1]),
+        (84, [84, 42, 21, 11, 6, 3, 2, 1]),
+        (512, [512, 256, 128, 64, 32, 16, 8, 4, 2, 1]),
+        (513, [257, 129, 65, 33, 17, 9, 5, 3, 2, 1]),
+    ],
+)
+def test_blocks_are_even_and_halved(cells, blocks):
+    assert measure.blocks_to_fit(cells) == blocks
+
+
+def test_the_most_cells_that_fit_are_taken(train, prepare, monkeypatch):
+    needs = {
+        block: measure.bytes_per_device(
+            prepare(train, sweep.Layout(2, block, 2 * block))
+        )
+        for block in (6, 3)
+    }
+    assert needs[3] < needs[6]
+    for memory, block in ((needs[6], 6), (needs[3], 3)):
+        monkeypatch.setattr(measure, "device_memory", lambda m=memory: m / 0.9 + 1)
+        said = []
+        study = measure.largest_study(train, GRID, prepare, say=said.append)
+        assert study.layout == sweep.Layout(2, block, 2 * block)
+        assert len(said) == (0 if block == 6 else 1)
+
+
+def test_what_cannot_be_compiled_for_want_of_memory_is_halved(train, prepare):
+    def compiled(training, layout):
+        if layout.block > 3:
+            raise MemoryError
+        return prepare(training, layout)
+
+    said = []
+    study = measure.largest_study(train, GRID, compiled, say=said.append)
+    assert study.layout.block == 3
+    assert said == ["2 devices, blocks of 6, chunks of 12: do not fit"]
+
+
+def test_another_error_of_a_compilation_is_not_hidden(train):
+    def compiled(training, layout):
+        raise TypeError("no such thing")
+
+    with pytest.raises(TypeError, match="no such thing"):
+        measure.largest_study(train, GRID, compiled)
+
+
+def test_nothing_that_fits_is_a_sentence(train, prepare, monkeypatch):
+    monkeypatch.setattr(measure, "device_memory", lambda: 1)
+    with pytest.raises(ValueError, match="No layout fits into the"):
+        measure.largest_study(train, GRID, prepare)
+
+
+def test_elsewhere_than_on_a_cpu_a_run_takes_what_fits(dataset, train, monkeypatch):
+    data = sweep.arrays(dataset)
+    usual = sweep.run(train, GRID, data)
+    compiled = []
+    largest = measure.largest_study
+
+    def counted(training, grid, prepare, say):
+        study = largest(training, grid, prepare, say=say)
+        compiled.append(study.layout)
+        monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+        return study
+
+    monkeypatch.setattr(engine, "largest_study", counted)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    result = sweep.run(train, GRID, data)
+    assert compiled == [sweep.Layout(2, 6, 12)]
+    assert result.attrs["layout"] == str(compiled[0]._asdict())
+    np.testing.assert_allclose(usual.loss, result.loss, rtol=1e-10)
+
+
 def test_a_run_measures_when_told_and_changes_no_result(dataset, train, monkeypatch):
     data = sweep.arrays(dataset)
     monkeypatch.setattr(engine, "measured_layout", lambda *a, **k: FAST)

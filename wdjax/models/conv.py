@@ -113,11 +113,16 @@ def convolve(x: Images, kernel: Kernel, stride: int = 1) -> Outputs:
         stride: step between outputs, in pixels, at least 1.
 
     Returns:
-        :func:`conv_lax` on accelerators. On CPU :func:`conv_stride_1` at stride 1 with
-        8 channels or more and an odd window, and :func:`conv_im2col` otherwise.
+        :func:`conv_im2col` on GPUs, where cells that train together would make a
+        grouped convolution of :func:`conv_lax`, which is slow there. On CPU
+        :func:`conv_stride_1` at stride 1 with 8 channels or more and an odd window, and
+        :func:`conv_im2col` otherwise. :func:`conv_lax` elsewhere.
     """
-    if jax.default_backend() != "cpu":
+    backend = jax.default_backend()
+    if backend not in ("cpu", "gpu"):
         return conv_lax(x, kernel, stride)
+    if backend == "gpu":
+        return conv_im2col(x, kernel, stride)
     if stride == 1 and x.shape[-1] >= CHANNELS and _is_odd(kernel):
         return conv_stride_1(x, kernel)
     return conv_im2col(x, kernel, stride)

@@ -18,7 +18,7 @@ from wdjax.sweep.cells import Cells, Plan, cells
 from wdjax.sweep.checkpoints import fingerprint
 from wdjax.sweep.labels import labelled
 from wdjax.sweep.layout import Layout, Slots, check_layout, default_layout, slots
-from wdjax.sweep.measure import measured_layout
+from wdjax.sweep.measure import largest_study, measured_layout
 from wdjax.sweep.record import version
 from wdjax.sweep.store import Store, open_store, stored_layout
 from wdjax.sweep.study import Flight, Outcomes, Study
@@ -78,8 +78,9 @@ def run(
             ``hypers["x"]``.
         data: whatever ``train`` takes first; an argument of the program.
         layout: how cells lie on devices. If not given, it is the folder's; else on
-            CPU the default, and elsewhere ``"measured"``: the fastest of some, each
-            timed for a few steps.
+            CPU the default, and elsewhere as many cells at once as fit, up to 512 of
+            a seed. ``"measured"`` takes the fastest of some, each timed for a few
+            steps.
         record_steps: the steps at which curves were recorded, as the coordinate
             ``record``.
         progress: called after each segment of a chunk.
@@ -106,9 +107,11 @@ def run(
         )
     if not isinstance(layout, Layout) and folder is not None:
         layout = stored_layout(folder, process=me) or layout
-    if not isinstance(layout, Layout):
-        layout = _chosen(train, grid, data, layout, say)
     started = time.perf_counter()
+    ready = None
+    if not isinstance(layout, Layout):
+        layout, ready = _chosen(train, grid, data, layout, say)
+        data = ready.data if ready else data  # once on the devices
     lowered, data, flat, places = _lowered(train, grid, data, layout)
     store = None
     if folder is not None:
@@ -120,7 +123,7 @@ def run(
     with memory.within(layout), store or contextlib.nullcontext():
         outcomes = _recalled(study, store)
         if len(outcomes) < study.chunks:
-            study = study.compiled()
+            study = ready or study.compiled()
         compiled = time.perf_counter()
         for number in range(me, study.chunks, processes):
             if number not in outcomes:
@@ -146,13 +149,18 @@ def _chosen(
     data: PyTree,
     how: Literal["measured"] | None,
     say: Callable[[str], None],
-) -> Layout:
-    """A layout by measurement, or by what was measured before."""
+) -> tuple[Layout, Study | None]:
+    """A layout, and its study if that was compiled to see whether it fits."""
     if how is None and jax.default_backend() == "cpu":
-        return default_layout(grid.size)
-    return measured_layout(
-        _training(train), grid, lambda t, lay: prepare(t, grid, data, lay), say=say
-    )
+        return default_layout(grid.size), None
+
+    def compiled(training: Training, layout: Layout) -> Study:
+        return prepare(training, grid, data, layout)
+
+    if how == "measured":
+        return measured_layout(_training(train), grid, compiled, say=say), None
+    study = largest_study(_training(train), grid, compiled, say=say)
+    return study.layout, study
 
 
 def _train_chunk(

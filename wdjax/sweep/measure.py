@@ -1,4 +1,4 @@
-"""Choosing a layout by a short measurement, within the memory there is."""
+"""Choosing a layout within the memory there is, by its size or by a measurement."""
 
 import math
 import os
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import jax
 import numpy as np
 
+from wdjax.sweep import memory
 from wdjax.sweep.cells import Plan, cells
 from wdjax.sweep.layout import Layout, default_layout
 from wdjax.sweep.study import Study
@@ -16,6 +17,7 @@ from wdjax.sweep.training import Training
 STEPS = 5
 REPEATS = 3
 SHARE = 0.9  # of a device's memory
+LARGEST = 512  # cells at once, beyond which nothing is gained
 
 Prepare = Callable[[Training, Layout], Study]
 
@@ -56,11 +58,58 @@ def measured_layout(
         times[layout] = seconds_per_cell_step(study)
         say(f"{_shown(layout)}: {1e3 * times[layout]:.3f} ms a cell-step")
     if not times:
-        raise ValueError(
-            f"No layout fits into the {device_memory() / 1e9:.1f} GB of a device; give "
-            "a smaller batch or network, or a layout of your own."
-        )
+        raise ValueError(_nothing_fits())
     return min(times, key=lambda layout: times[layout])
+
+
+def largest_study(
+    training: Training,
+    grid: Plan,
+    prepare: Prepare,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+) -> Study:
+    """The study with the most cells at once, up to 512 of a seed, that fit.
+
+    On an accelerator more cells at once are faster (``scripts/bench accelerator``), so
+    nothing needs to be timed.
+
+    Args:
+        training: see :func:`measured_layout`.
+        grid: of cells.
+        prepare: compiles a training for a layout.
+        say: told what did not fit.
+
+    Returns:
+        The compiled study.
+
+    Raises:
+        ValueError: not even one cell at a time fits into the memory.
+    """
+    devices = min(jax.local_device_count(), grid.size)
+    for block in blocks_to_fit(_largest_seed(grid)):
+        layout = Layout(devices, block, devices * block)
+        try:
+            study = prepare(training, layout)
+        except Exception as error:
+            if not memory.is_exhausted(error):
+                raise
+            say(f"{_shown(layout)}: do not fit")
+            continue
+        needs = bytes_per_device(study)
+        if needs <= SHARE * device_memory():
+            return study
+        say(f"{_shown(layout)}: {needs / 1e9:.2f} GB a device do not fit")
+    raise ValueError(_nothing_fits())
+
+
+def blocks_to_fit(cells: int) -> list[int]:
+    """Even blocks of a seed's cells, from the largest to 1, each half as large."""
+    pieces = -(-cells // LARGEST)
+    blocks = [-(-cells // pieces)]
+    while blocks[-1] > 1:
+        blocks.append(-(-blocks[-1] // 2))
+    return blocks
 
 
 def layouts_to_try(grid: Plan) -> list[Layout]:
@@ -68,11 +117,10 @@ def layouts_to_try(grid: Plan) -> list[Layout]:
 
     A CPU's cores can also share each cell (one device) instead of having one each.
     """
-    seeds = cells(grid).seed
-    largest = int(np.unique(seeds, return_counts=True)[1].max())
+    largest = _largest_seed(grid)
     everything = min(jax.local_device_count(), grid.size)
     devices = {everything, 1} if jax.default_backend() == "cpu" else {everything}
-    blocks = sorted({min(b, largest) for b in (1, 8, 64, 512)})
+    blocks = sorted({min(b, largest) for b in (1, 8, 64, LARGEST)})
     return [
         Layout(d, b, d * b * (math.ceil(8 / b) if b < 8 else 1))
         for d in sorted(devices, reverse=True)
@@ -110,6 +158,18 @@ def _bytes(program: jax.stages.Compiled) -> int:
         return 0
     total = stats.argument_size_in_bytes + stats.output_size_in_bytes
     return total + stats.temp_size_in_bytes - stats.alias_size_in_bytes
+
+
+def _largest_seed(grid: Plan) -> int:
+    """The most cells that one seed has."""
+    return int(np.unique(cells(grid).seed, return_counts=True)[1].max())
+
+
+def _nothing_fits() -> str:
+    return (
+        f"No layout fits into the {device_memory() / 1e9:.1f} GB of a device; give "
+        "a smaller batch or network, or a layout of your own."
+    )
 
 
 def _shown(layout: Layout) -> str:

@@ -82,7 +82,7 @@ first figures are ratios to PyTorch eager in the same run:
                single-threaded products on two devices (a compile option)   1.00 x kept
                oneDNN's products, a flag of the process: 0.33
 
-Not measured: any accelerator. There lax.conv and blocks of 64 vmapped cells are used.
+Accelerators: scripts/bench accelerator.
 """
 
 

@@ -79,7 +79,9 @@ and in a loop:
   p + u where u is the buffer itself (sgd_l2_velocity): XLA's loops that only add take
       twice as long as those that multiply too, 0.21 and 0.12 ms for a million
 
-Not measured: any accelerator.
+On an H100, 100 million parameters, with --size 100000000: XLA makes one loop of AdamW
+(28 bytes), 1.00 ms; optax.adamw 1.04, PyTorch's fused AdamW 1.16; adam_l2 and sgdw as
+fast as their bases, in a loop 1.03 and 0.94 of them. TPU: not measured.
 """
 
 

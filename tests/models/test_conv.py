@@ -145,6 +145,8 @@ def test_gradient_inside_a_scan_under_vmap_is_the_same(form):
     [
         ("gpu", (3, 3, 8, 2), 1, "im2col"),
         ("gpu", (3, 3, 3, 2), 2, "im2col"),
+        ("gpu", (3, 3, 32, 2), 1, "im2col"),
+        ("gpu", (3, 3, 33, 2), 1, "lax"),
         ("tpu", (3, 3, 8, 2), 1, "lax"),
         ("tpu", (3, 3, 3, 2), 2, "lax"),
         ("cpu", (3, 3, 8, 2), 1, "stride_1"),

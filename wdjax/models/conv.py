@@ -26,6 +26,7 @@ Outputs: TypeAlias = Float[Array, "n p q d"]
 
 CACHE = 2**21  # bytes of patches at a time, to be read again while they are near
 CHANNELS = 8  # from which on a convolution is faster than patches, at stride 1
+GPU_CHANNELS = 32  # up to which patches are faster; as many as were measured
 
 
 def conv_lax(x: Images, kernel: Kernel, stride: int = 1) -> Outputs:
@@ -113,19 +114,17 @@ def convolve(x: Images, kernel: Kernel, stride: int = 1) -> Outputs:
         stride: step between outputs, in pixels, at least 1.
 
     Returns:
-        :func:`conv_im2col` on GPUs, where cells that train together would make a
-        grouped convolution of :func:`conv_lax`, which is slow there. On CPU
+        On GPUs :func:`conv_im2col` up to 32 channels: cells that train together would
+        make a slow grouped convolution of :func:`conv_lax`. On CPU
         :func:`conv_stride_1` at stride 1 with 8 channels or more and an odd window, and
         :func:`conv_im2col` otherwise. :func:`conv_lax` elsewhere.
     """
-    backend = jax.default_backend()
-    if backend not in ("cpu", "gpu"):
-        return conv_lax(x, kernel, stride)
-    if backend == "gpu":
-        return conv_im2col(x, kernel, stride)
-    if stride == 1 and x.shape[-1] >= CHANNELS and _is_odd(kernel):
+    backend, channels = jax.default_backend(), x.shape[-1]
+    if backend == "cpu" and stride == 1 and channels >= CHANNELS and _is_odd(kernel):
         return conv_stride_1(x, kernel)
-    return conv_im2col(x, kernel, stride)
+    if backend == "cpu" or (backend == "gpu" and channels <= GPU_CHANNELS):
+        return conv_im2col(x, kernel, stride)
+    return conv_lax(x, kernel, stride)
 
 
 def im2col(

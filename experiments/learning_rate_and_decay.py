@@ -291,5 +291,6 @@ def pulls_harder(name: str, panel: xr.Dataset, share: float) -> Finding:
         predicted=f"final norm falls with λ in ≥ {share:.0%} of neighbours",
         measured=f"{falls:.1%} of {pairs.sum()}",
         convention=LABELS[name].table,
-        notes=f"{panel.sizes['seed']} seeds, every pair counted",
+        seeds=panel.sizes["seed"],
+        notes="every pair counted",
     )

@@ -73,9 +73,10 @@ def test_slopes_off_by_three_tolerances_fail(sign):
     assert verdicts(findings[:5]) == [Verdict.FAIL] * 5
 
 
-def test_noisy_panels_of_two_seeds_are_inconclusive():
-    findings = study.judge(panels(noise=2.0, seeds=2))
-    assert verdicts(findings[:5]) == [Verdict.INCONCLUSIVE] * 5
+@pytest.mark.parametrize("noise", [0.05, 2.0])
+def test_two_seeds_decide_nothing(noise):
+    findings = study.judge(panels(noise=noise, seeds=2))
+    assert set(verdicts(findings)) == {Verdict.INCONCLUSIVE}
 
 
 def test_adam_with_l2_ahead_of_adamw_fails_the_claim():

@@ -203,6 +203,9 @@ def test_two_decays_on_one_leaf_are_found():
         wdjax.adamw(1e-2, 0.5, where=HEAD), 0.005, where=BODY
     )
     assert pulled(shared).findings == ()
+    around = wdjax.with_weight_decay(optax.adamw(1e-2, weight_decay=0.5), 0.005)
+    (found,) = (f for f in pulled(around).findings if f.name == "decays-twice")
+    assert found.leaves == ("body/kernel", "head/kernel")
     foreign = optax.adamw(1e-2, mask=IS_BODY)  # of which no more is known than a name
     beside = wdjax.with_l2(wdjax.with_weight_decay(foreign, 0.005, where=HEAD), 0.1)
     assert "decays-twice" not in {f.name for f in pulled(beside, l2=0.1).findings}

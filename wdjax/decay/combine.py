@@ -3,7 +3,7 @@
 import inspect
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -25,6 +25,16 @@ from wdjax.decay.pull import Proximal, Pull, Quadratic
 from wdjax.decay.target import Target
 
 Place: TypeAlias = Literal["coupled", "decoupled", "after", "proximal"]
+Leaves: TypeAlias = Mapping[str, Any]
+
+IN_FRONT = "add_l2"
+FOREIGN = "weight_decay"
+AGAIN = "again"
+NOTED = (FOREIGN, AGAIN)
+"""Entries of the ledger that :func:`checked` makes: what decays inside, and again."""
+
+NORMS = ("hold_norm", "constrain_norm")
+"""Pulls to a norm: no decay at a rate."""
 
 
 class DecayWarning(UserWarning):
@@ -135,7 +145,7 @@ def checked(
     place: Place,
     strict: bool,
 ) -> optax.GradientTransformationExtraArgs:
-    """Let ``init`` warn where a leaf is both penalised and decayed.
+    """Let ``init`` warn where a leaf is both penalised and decayed, or decayed twice.
 
     Of several around one another the outermost warns, once, for all of them.
 
@@ -155,33 +165,79 @@ def checked(
         try:
             with ledger.collect() as entries:
                 state = optimizer.init(params)
-                if any(entry.caller == "add_l2" for entry in entries):
+                if entries:
                     inside = dict.fromkeys(foreign.decayed(around, params), True)
-                    ledger.enter(ledger.Entry("weight_decay", inside))
+                    ledger.enter(ledger.Entry(FOREIGN, inside))
+                    if inside and place == "decoupled":
+                        ledger.enter(_again(inside, entries, around, params))
         finally:
             _asking.reset(token)
         support.refuse(place, state)
-        both = _in_both_places(entries)
-        if both and strict:
-            raise ValueError(_both_places(both))
-        if both and outermost:
-            warnings.warn(_both_places(both), DecayWarning, stacklevel=2)
+        for said in (_in_both_places(entries), _decayed_twice(entries)):
+            if said and strict:
+                raise ValueError(said)
+            if said and outermost:
+                warnings.warn(said, DecayWarning, stacklevel=2)
         return state
 
     return optax.GradientTransformationExtraArgs(init, optimizer.update)
 
 
-def _in_both_places(entries: list[ledger.Entry]) -> list[str]:
-    """The leaves that are pulled in front and behind, in their order."""
-    in_front = [e.leaves for e in entries if e.caller == "add_l2"]
-    behind = [e.leaves for e in entries if e.caller != "add_l2"]
+def _in_both_places(entries: list[ledger.Entry]) -> str:
+    """What to say of leaves that are pulled in front and behind; empty for none."""
+    in_front = [e.leaves for e in entries if e.caller == IN_FRONT]
+    behind = [e.leaves for e in entries if e.caller not in (IN_FRONT, AGAIN)]
+    leaves = _listed(_met(behind, in_front))
+    return leaves and (
+        f"L2 and weight decay both act on {leaves}. Drop one of the two, or give them "
+        "leaves of their own with where=."
+    )
+
+
+def _again(
+    inside: Leaves,
+    entries: list[ledger.Entry],
+    around: optax.GradientTransformation,
+    params: PyTree,
+) -> ledger.Entry:
+    """The leaves that were put under a decay though the optimizer inside has one."""
+
+    def init(params: PyTree) -> PyTree:  # new each time: `eval_shape` caches
+        return around.init(params)
+
+    with ledger.closed(), ledger.collect() as theirs:
+        jax.eval_shape(init, params)
+    known = sum(entry.caller not in NOTED for entry in theirs)
+    own = [entry.leaves for entry in entries if entry.caller not in NOTED][known:]
+    return ledger.Entry(AGAIN, dict.fromkeys(_met(own, [inside]), True))
+
+
+def _decayed_twice(entries: list[ledger.Entry]) -> str:
+    """What to say of leaves that the optimizer inside decays already."""
+    twice = [entry.leaves for entry in entries if entry.caller == AGAIN]
+    leaves = _listed(dict.fromkeys(itertools.chain(*twice)))
+    return leaves and (
+        f"Two weight decays act on {leaves}: the optimizer inside has a weight_decay "
+        "of its own. Set that to 0, or give them leaves of their own with where=."
+    )
+
+
+def _met(some: list[Leaves], others: list[Leaves]) -> list[str]:
+    """The leaves that are in both, in the order of the first."""
     both = {
         path: None
-        for leaves, others in itertools.product(behind, in_front)
-        for path in leaves
-        if path in others and _meet(leaves[path], others[path])
+        for mine, theirs in itertools.product(some, others)
+        for path in mine
+        if path in theirs and _meet(mine[path], theirs[path])
     }
     return list(both)
+
+
+def _listed(leaves: Iterable[str]) -> str:
+    """The first eight, and how many more."""
+    found = list(leaves)
+    more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+    return ", ".join(found[:8]) + more
 
 
 def _meet(a: Any, b: Any) -> bool:
@@ -189,14 +245,6 @@ def _meet(a: Any, b: Any) -> bool:
     if not (check.is_concrete(a) and check.is_concrete(b)):
         return True
     return bool(np.any(np.logical_and(a, b)))
-
-
-def _both_places(leaves: list[str]) -> str:
-    more = f" and {len(leaves) - 8} more" if len(leaves) > 8 else ""
-    return (
-        f"L2 and weight decay both act on {', '.join(leaves[:8])}{more}. Drop one of "
-        "the two, or give them leaves of their own with where=."
-    )
 
 
 def _check_kind(choices: ModuleType, name: str, value: Any, kind: type) -> None:

@@ -160,7 +160,8 @@ def with_weight_decay(
         target: see :func:`decay_weights`.
         gate: see :func:`decay_weights`.
         where: see :func:`decay_weights`.
-        strict: refuse, rather than warn of, leaves that ``optimizer`` penalises too.
+        strict: refuse, rather than warn of, leaves that ``optimizer`` penalises too, or
+            decays by a ``weight_decay`` of its own.
 
     Returns:
         ``optax.chain(optimizer, decay_weights(decay_rate, where=where))``.

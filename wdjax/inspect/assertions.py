@@ -1,7 +1,7 @@
 """Assertions on an optimizer's weight decay, for tests and CI; by audit."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optax
@@ -11,7 +11,6 @@ from wdjax import check
 from wdjax.decay import where as where_
 from wdjax.decay.convention import Convention
 from wdjax.inspect.auditing import Audit, audit
-from wdjax.inspect.auditing.auditor import Factory
 
 DECAYS = {"decoupled", "growing"}
 
@@ -71,7 +70,7 @@ def assert_decays(
 
 
 def assert_convention(
-    factory: Factory,
+    factory: Callable[..., optax.GradientTransformation],
     convention: Convention,
     *,
     learning_rate: float = 1e-2,
@@ -82,8 +81,8 @@ def assert_convention(
     r"""Assert that a factory's decay is :math:`δ_t = λ α^a η_t^b` for given exponents.
 
     Args:
-        factory: ``(learning_rate, weight_decay) -> optimizer``; it is given schedules
-            too.
+        factory: ``(learning_rate, weight_decay) -> optimizer``, or such as
+            :func:`audit` takes; it is given schedules too.
         convention: the exponents, such as ``wdjax.PYTORCH``.
         learning_rate: α.
         weight_decay: λ.

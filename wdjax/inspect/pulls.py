@@ -12,7 +12,7 @@ import optax
 from jaxtyping import PyTree
 
 from wdjax.decay import where as where_
-from wdjax.decay.combine import DecayWarning
+from wdjax.decay.combine import FOREIGN, IN_FRONT, NORMS, DecayWarning
 from wdjax.decay.foreign import decayed, dependence
 from wdjax.decay.ledger import collect
 from wdjax.decay.precision import PrecisionState
@@ -26,9 +26,6 @@ _EMBEDDING = re.compile(
 )
 """Names of embeddings, of positions too, and of learned tokens; no patches' kernel."""
 
-_NORMS = ("hold_norm", "constrain_norm")
-"""Pulls to a norm: no decay at a rate."""
-
 
 class Pulls(NamedTuple):
     """The leaves that are pulled, by path, with their multipliers.
@@ -36,7 +33,7 @@ class Pulls(NamedTuple):
     Attributes:
         in_front: those that an L2 penalty pulls.
         behind: those that decay.
-        twice: those that two decays of this package pull.
+        twice: those that two decays pull, one of them of this package.
         frozen: those that decay and are not trained.
         named_zero: those that a rule leaves out by name, so that it is no miss.
         keeps_precision: whether narrow weights are kept from rounding.
@@ -96,11 +93,11 @@ def by_optimizer(optimizer: optax.GradientTransformation, params: PyTree) -> Pul
     in_front: dict[str, Any] = {}
     behind: dict[str, Any] = dict.fromkeys(foreign, 1.0)
     times: Counter[str] = Counter()
-    for entry in (entry for entry in entries if entry.caller not in _NORMS):
+    for entry in (entry for entry in entries if entry.caller not in NORMS):
         # What ends up in no update was undone behind the pull, by a freeze.
         acting = {p: m for p, m in entry.leaves.items() if depends[p].weight}
-        (in_front if entry.caller == "add_l2" else behind).update(acting)
-        if entry.caller not in ("add_l2", "weight_decay"):
+        (in_front if entry.caller == IN_FRONT else behind).update(acting)
+        if entry.caller not in (IN_FRONT, FOREIGN):
             times.update(acting.keys())
     return Pulls(
         in_front,

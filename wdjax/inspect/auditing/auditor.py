@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 from wdjax import check
 from wdjax.decay.where.leaves import leaves_of
 from wdjax.inspect.auditing.exponents import NAMED, Exponents, fitted
+from wdjax.inspect.auditing.factories import Factory, by_name, is_one
 from wdjax.inspect.auditing.kinds import FRACTIONS, Kind
 from wdjax.inspect.auditing.laboratory import (
     Box,
@@ -39,8 +40,6 @@ from wdjax.inspect.auditing.report import Audit, LeafAudit
 from wdjax.inspect.auditing.side_effects import side_effects
 from wdjax.inspect.auditing.trial import STEPS, here
 
-Factory: TypeAlias = Callable[[Any, Any], optax.GradientTransformation]
-
 DOUBLE = Precision(epsilon=float(np.finfo(np.float64).eps), tolerance=1e-6)
 SINGLE = Precision(epsilon=float(np.finfo(np.float32).eps), tolerance=2e-3)
 EVIDENCE = ("rates", "kept", "of_start", "of_all", "crosstalk", "of_step")
@@ -59,7 +58,8 @@ class Measured(NamedTuple):
 
 
 def audit(
-    optimizer: optax.GradientTransformation | Factory,
+    optimizer: optax.GradientTransformation
+    | Callable[..., optax.GradientTransformation],
     params: PyTree = None,
     *,
     learning_rate: float = 1e-2,
@@ -78,7 +78,10 @@ def audit(
     Args:
         optimizer: a gradient transformation; or a factory of them, ``(learning_rate,
             weight_decay) -> optimizer``, of which more can be told: what is due to the
-            decay, and how it depends on either.
+            decay, and how it depends on either. One with more arguments, such as
+            ``optax.adamw``, is given ``weight_decay``, ``weight_decay_rate`` or ``l2``
+            by name; one that has none of these, such as ``optax.adam``, is called with
+            its learning rate alone.
         params: the parameters that it would train; a matrix and a bias if not given.
             Only their tree, shapes and types count, but for what is lost to rounding.
         learning_rate: α, for a factory.
@@ -90,24 +93,19 @@ def audit(
         ``unknown`` with the reason where it cannot be told.
 
     Raises:
-        ValueError: ``optimizer`` is neither, a rate is not positive, a leaf is not of
-            a real floating-point type, or none has entries.
+        ValueError: ``optimizer`` is neither, or needs other arguments; a rate is not
+            positive, a leaf is not of a real floating-point type, or none has entries.
     """
     params = _parameters(params)
     check.positive("learning_rate", learning_rate)
     check.positive("weight_decay", weight_decay)
     extra = dict(extra_args or {})
-    one = hasattr(optimizer, "init") and hasattr(optimizer, "update")
-    if not one and not callable(optimizer):
-        raise ValueError(
-            f"optimizer is a {type(optimizer).__name__}; it must be a gradient "
-            "transformation, or a function of (learning_rate, weight_decay) to one."
-        )
-    rates = (learning_rate, weight_decay)
-    if one:
+    if is_one(optimizer):
         single = cast("optax.GradientTransformation", optimizer)
         return _audited(lambda *_: single, params, None, extra)
-    return _audited(cast("Factory", optimizer), params, rates, extra)
+    factory = by_name(cast("Callable[..., Any]", optimizer), learning_rate)
+    rates = (learning_rate, weight_decay) if factory.decays else None
+    return _audited(factory.make, params, rates, extra)
 
 
 def _audited(

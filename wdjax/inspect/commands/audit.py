@@ -13,12 +13,11 @@ Examples:
 """
 
 import argparse
-import inspect
 import json
-from typing import Any
 
 from wdjax.inspect.auditing import audit
 from wdjax.inspect.auditing.against import against
+from wdjax.inspect.auditing.factories import is_one
 from wdjax.inspect.commands.targets import made, named
 from wdjax.inspect.meanings import meaning
 
@@ -43,8 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.against:
         meaning(arguments.against)  # a name that there is not speaks at once
     params = arguments.params and made("--params", arguments.params)
+    optimizer = named("optimizer", arguments.optimizer)
+    is_one(optimizer)  # what is neither speaks in words of ours
     found = audit(
-        _factory(named("optimizer", arguments.optimizer)),
+        optimizer,
         getattr(params, "params", params) or None,
         learning_rate=arguments.learning_rate,
         weight_decay=arguments.weight_decay,
@@ -62,21 +63,3 @@ def run(arguments: argparse.Namespace) -> int:
     if comparison:
         return 0 if comparison.agrees else 1
     return 1 if found.kind == "growing" else 0
-
-
-def _factory(target: Any) -> Any:
-    """A factory that is called by name where its arguments have these names."""
-    if hasattr(target, "init"):
-        return target
-    if not callable(target):
-        raise ValueError(
-            f"optimizer is a {type(target).__name__}; it must be a gradient "
-            "transformation, or a function of (learning_rate, weight_decay) to one."
-        )
-    names = list(inspect.signature(target).parameters)
-    decay = next((n for n in names if n in {"weight_decay", "l2"}), None)
-    if decay is None or names[:1] != ["learning_rate"]:
-        return target
-    return lambda learning_rate, weight_decay: target(
-        learning_rate, **{decay: weight_decay}
-    )

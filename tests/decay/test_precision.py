@@ -197,6 +197,21 @@ def test_parameters_and_states_keep_their_dtypes(wrap):
 
 
 @wrappers
+@pytest.mark.parametrize("key", [0, jax.random.key(0)], ids=["seed", "typed key"])
+def test_a_random_key_among_the_state_is_carried_as_it_is(wrap, key):
+    params = {name: MIXED[name] for name in ("bf16", "f32")}
+    noisy = optax.noisy_sgd(0.1, key=key)
+    bare, wrapped = noisy.init(params), wrap(noisy).init(params)
+    g = wave(params, 1.0)
+    for _ in range(2):
+        _, bare = noisy.update(g, bare, params)
+        u, wrapped = wrap(noisy).update(g, wrapped, params)
+    chex.assert_trees_all_equal(wrapped.inner, bare)
+    assert jnp.isfinite(u["bf16"]).all()
+    assert (u["bf16"] != 0).any()
+
+
+@wrappers
 def test_wide_leaves_pass_through_bit_by_bit(wrap):
     bare = wdjax.sgdw(0.01, 0.1)
     optimizer, params, g = wrap(bare), MIXED, wave(MIXED, 1.0)

@@ -78,7 +78,10 @@ def _update_like(new: Any, u: Any, theta: Any) -> Any:
 
 
 def _like(new: Any, old: Any) -> Any:
-    return new.astype(jnp.result_type(old))
+    dtype = jnp.result_type(old)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return new  # a key has no width, and no `astype`
+    return new.astype(dtype)
 
 
 def _zero_for_none(g: Any, theta: PyTree) -> PyTree:

@@ -1,5 +1,7 @@
 """Basins of known slope."""
 
+import inspect
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
@@ -77,6 +79,36 @@ def test_a_minimum_at_the_edge_is_censored(best_row):
     errors[:, best_row, 3] = 0.0
     found = stats.basin_slope(LEARNING_RATES, DECAYS, errors)
     assert found.censored == (None, None, None, Censoring.EDGE, None, None, None)
+
+
+@pytest.mark.parametrize("rows", [[0], [1], [0, 1, 2, 3, 4], [2, 3, 4, 5]])
+@pytest.mark.parametrize("spoilt", [0.0, NAN])
+def test_fewer_than_five_decays_are_the_reason_whatever_else_is_wrong(rows, spoilt):
+    """The row without decay does not count; four may hold their minimum inside."""
+    errors = basin(0.0, centre=-11.0)[:, rows] + spoilt
+    found = stats.best_decays(DECAYS[rows], errors)
+    assert found.censored == (Censoring.FEW,) * 7
+    assert np.isnan(found.values).all()
+
+
+def test_lists_are_as_good_as_arrays():
+    errors = basin(-1.0)
+    diverged = np.zeros(errors.shape, bool)
+    diverged[0, 5, 3] = True
+    arrays = (LEARNING_RATES, DECAYS, errors, diverged)
+    as_users_call_it = inspect.unwrap(stats.basin_slope)
+    for found, expected in (
+        (
+            as_users_call_it(*(x.tolist() for x in arrays[:3]), diverged),
+            stats.basin_slope(*arrays),
+        ),
+        (
+            inspect.unwrap(stats.best_decays)(*(x.tolist() for x in arrays[1:])),
+            stats.best_decays(*arrays[1:]),
+        ),
+    ):
+        assert found.censored == expected.censored
+        np.testing.assert_array_equal(found[0], expected[0])
 
 
 @pytest.mark.parametrize("centre", [-12.4, -12.0, -8.0, -7.6])

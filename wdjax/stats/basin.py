@@ -10,11 +10,13 @@ from wdjax.stats.intervals import UNKNOWN, Interval
 from wdjax.stats.power_law import power_law
 
 MIN_COLUMNS = 5  # uncensored learning rates that a slope needs
+_CELLS = 5  # that a parabola goes through
 
 
 class Censoring(enum.StrEnum):
     """Why a learning rate has no best decay."""
 
+    FEW = "fewer than five decays"
     EDGE = "minimum at the edge of the grid"
     DIVERGED = "diverged cell among the five"
     CURVATURE = "curvature not positive"
@@ -64,25 +66,30 @@ def _vertex(
     errors: Float[np.ndarray, "seeds decays"],
 ) -> _Vertex:
     mean = errors.mean(axis=0)  # NaN where one run diverged
+    if len(mean) < _CELLS:
+        return _Vertex(np.nan, Censoring.FEW)
     if np.isnan(mean).all():
         return _Vertex(np.nan, Censoring.DIVERGED)
     best = int(np.nanargmin(mean))
-    if best in {0, len(mean) - 1} or len(mean) < 5:
+    if best in {0, len(mean) - 1}:
         return _Vertex(np.nan, Censoring.EDGE)
-    start = min(
-        max(best - 2, 0), len(mean) - 5
-    )  # one cell inside the edge: not centred
-    x = log_decays[start : start + 5] - log_decays[best]
-    five = mean[start : start + 5]
-    if np.isnan(five).any():
+    # one cell inside the edge: not centred
+    start = min(max(best - 2, 0), len(mean) - _CELLS)
+    five = slice(start, start + _CELLS)
+    found = _bottom(log_decays[five] - log_decays[best], mean[five])
+    return found._replace(log_decay=float(log_decays[best] + found.log_decay))
+
+
+def _bottom(x: Float[np.ndarray, " 5"], y: Float[np.ndarray, " 5"]) -> _Vertex:
+    if np.isnan(y).any():
         return _Vertex(np.nan, Censoring.DIVERGED)
-    c2, c1, _ = np.polyfit(x, five, deg=2)
+    c2, c1, _ = np.polyfit(x, y, deg=2)
     if c2 <= 0:
         return _Vertex(np.nan, Censoring.CURVATURE)
     shift = -c1 / (2 * c2)
     if not x[0] <= shift <= x[-1]:
         return _Vertex(np.nan, Censoring.OUTSIDE)
-    return _Vertex(float(log_decays[best] + shift), None)
+    return _Vertex(shift, None)
 
 
 def _leave_one_out(
@@ -107,10 +114,11 @@ def best_decays(
 
     :math:`\log\lambda^\star` is the vertex of the quadratic through the five cells
     round the minimum of the seed mean. The row :math:`\lambda = 0` has no logarithm and
-    is left out. A column is censored, with its reason, when its minimum lies at the
-    edge of the grid, when a run among the five cells diverged, when the curvature is
-    not positive, or when the vertex lies outside the five cells: a basin that is nearly
-    flat says nothing of its bottom. A cell with a diverged run is never the minimum.
+    is left out. A column is censored, with its reason, when there are fewer than five
+    other rows, when its minimum lies at the edge of the grid, when a run among the five
+    cells diverged, when the curvature is not positive, or when the vertex lies outside
+    the five cells: a basin that is nearly flat says nothing of its bottom. A cell with
+    a diverged run is never the minimum.
 
     Args:
         decays: :math:`\lambda \ge 0`, in any one convention, increasing.
@@ -123,8 +131,9 @@ def best_decays(
     Raises:
         ValueError: if the decays do not increase, or the shapes do not agree.
     """
-    errors = np.asarray(errors, np.float64)
-    diverged = np.zeros(errors.shape, bool) if diverged is None else diverged
+    decays, errors = np.asarray(decays, np.float64), np.asarray(errors, np.float64)
+    none = np.zeros(errors.shape, bool)
+    diverged = none if diverged is None else np.asarray(diverged, bool)
     _check_increasing("decays", decays)
     if decays.min() < 0:
         raise ValueError(f"Decays must not be negative: {decays}.")
@@ -135,7 +144,7 @@ def best_decays(
             f"(seeds, {len(decays)}, columns); got {errors.shape} and {diverged.shape}."
         )
     positive = decays > 0
-    log_decays = np.log(np.asarray(decays, np.float64)[positive])
+    log_decays = np.log(decays[positive])
     errors = np.where(diverged | ~np.isfinite(errors), np.nan, errors)[:, positive]
 
     def vertices(errors: np.ndarray) -> list[_Vertex]:
@@ -197,17 +206,18 @@ def basin_slope(
     Raises:
         ValueError: if an axis does not increase, or the shapes do not agree.
     """
+    learning_rates = np.asarray(learning_rates, np.float64)
+    decays, errors = np.asarray(decays, np.float64), np.asarray(errors, np.float64)
     _check_increasing("learning_rates", learning_rates)
     if learning_rates.min() <= 0:
         raise ValueError(f"Learning rates must be positive: {learning_rates}.")
-    errors = np.asarray(errors, np.float64)
     best = best_decays(decays, errors, diverged)
     if errors.shape[2] != len(learning_rates):
         raise ValueError(
             f"errors has {errors.shape[2]} columns for {len(learning_rates)} learning "
             "rates."
         )
-    alphas = {"learning_rate": np.asarray(learning_rates, np.float64)}
+    alphas = {"learning_rate": learning_rates}
     law = power_law(alphas, best.values, best.without_seed, level)
     enough = law.num_points >= MIN_COLUMNS
     slope = law.exponents["learning_rate"] if enough else UNKNOWN

@@ -102,6 +102,43 @@ def test_except_norm_and_bias_goes_by_name(name, decayed):
 
 
 @pytest.mark.parametrize(
+    "norm",
+    [
+        "BatchNorm2d",
+        "BatchNorm1d_0",
+        "ScaleNorm",
+        "attn_ln",
+        "pre_ln",
+        "final_ln",
+        "post_ln2",
+        "conv1_bn",
+        "downsample_bn",
+    ],
+)
+def test_a_gain_called_weight_is_known_by_its_norm(norm):
+    """As Equinox and ports from PyTorch name it."""
+    params = {norm: {"weight": jnp.ones(2)}, "rest": {"weight": jnp.ones((2, 2))}}
+    assert sum(resolve(where.except_norm_and_bias, params)) == 1.0
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "linear",
+        "align",
+        "unnormalized_head",
+        "kiln",
+        "embed_scale_proj",
+        "pre_ln_block",
+        "d2norm",
+    ],
+)
+def test_a_layer_whose_name_holds_that_of_a_norm_is_decayed(module):
+    params = {module: {"weight": jnp.ones((2, 2))}}
+    assert resolve(where.except_norm_and_bias, params) == [1.0]
+
+
+@pytest.mark.parametrize(
     ("module", "decayed"),
     [("b", True), ("scale", True), ("beta", True), ("norm", False), ("ln_f", False)],
 )

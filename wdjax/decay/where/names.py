@@ -39,11 +39,13 @@ class ExceptNames:
 
 except_norm_and_bias = ExceptNames(
     leaf=r"b|bias(es)?|.*_bias|offset|scale|gain|gamma|beta",
-    anywhere=r"(.*_)?(batch|layer|group|instance|rms)?_?norms?(_?\d+)?"
-    r"|(bn|ln)(_\w+|\d+)?",
+    anywhere=r"(.*_)?(batch|layer|group|instance|rms|scale)?_?norms?(_?\d+d?)?(_\d+)?"
+    r"|(bn|ln)(_\w+|\d+)?"
+    r"|.*_(bn|ln)(_?\d+)?",  # no further words: a pre_ln_block has matrices too
 )
 """Every leaf but those with a bias or a normalisation by name in their path.
 
-``bias``, ``scale``, ``LayerNorm_0``, ``final_norm``, ``ln_f``, ``bn1`` and the like; a
-name that merely contains "norm" (``abnormal``) is none. :func:`describe` shows it.
+``bias``, ``scale``, ``LayerNorm_0``, ``BatchNorm2d``, ``final_norm``, ``ln_f``,
+``attn_ln``, ``bn1``, ``conv1_bn`` and the like; a name that merely contains "norm"
+(``abnormal``) or ends in "ln" (``kiln``) is none. :func:`describe` shows it.
 """

@@ -106,3 +106,27 @@ def test_a_table_has_a_line_for_every_row():
     assert all(
         line.count(" | ") == 4 for line in catalogue.as_markdown().splitlines()[2:]
     )
+
+
+@pytest.mark.parametrize(
+    ("letter", "decays"),
+    {
+        "q": ["p-norm decay"],
+        "ρ₁": ["elastic net"],
+        "π": ["stochastic decay"],
+        "t₀": ["early-only decay", "late-only decay"],
+        "c": ["decay towards a given point"],
+        "R": ["constrained parameter regularisation (CPR)"],
+        "r": ["decay inside the trust ratio"],
+    }.items(),
+)
+def test_a_letter_means_one_thing_in_the_table(letter, decays):
+    """What a row's parameter is called is no other row's, nor the header's."""
+    word = re.compile(rf"\b{letter}\b")
+    assert [row.decay for row in catalogue.ROWS if word.search(row.update)] == decays
+
+
+def test_p_is_the_point_that_the_step_leads_to():
+    """Never an exponent or a probability."""
+    updates = [row.update for row in catalogue.ROWS]
+    assert not [u for u in updates if re.search(r"\^\(?p|/p\)|Bernoulli\(p", u)]

@@ -109,14 +109,14 @@ ROWS = (
     ),
     Row(
         "SGD, learning rate inside the momentum, L2",
-        "v ← βv − α(g + λ₂θ), θ ← θ + v",
+        "s ← βs − α(g + λ₂θ), θ ← θ + s",
         "wdjax.sgd_l2_velocity(α, λ)",
         "Loshchilov & Hutter 2019, Algorithm 1, pink",
         "Keras SGD with `L2`",
     ),
     Row(
         "SGD, learning rate inside the momentum, decay",
-        "v ← βv − αg, θ ← (1 − δ)θ + v",
+        "s ← βs − αg, θ ← (1 − δ)θ + s",
         "wdjax.sgdw_velocity(α, λ)",
         "Loshchilov & Hutter 2019, Algorithm 1, green",
         "Keras SGD",
@@ -138,14 +138,14 @@ ROWS = (
     ),
     Row(
         "early-only decay",
-        "δ_t·1[t < s]",
+        "δ_t·1[t < t₀]",
         "wdjax.rate.early(δ, 100)",
         "Golatkar et al. 2019; Bjorck et al. 2021",
         "—",
     ),
     Row(
         "late-only decay",
-        "δ_t·1[t ≥ s]",
+        "δ_t·1[t ≥ t₀]",
         "wdjax.rate.late(δ, 1)",
         "Golatkar et al. 2019",
         "—",
@@ -189,14 +189,14 @@ ROWS = (
     ),
     Row(
         "p-norm decay",
-        "θ ← p/(1 + δ|θ|^(p−2))",
+        "θ ← p/(1 + δ|θ|^(q−2)), q the norm's exponent",
         "wdjax.decay_weights_proximally(δ, pull=wdjax.pull.p_norm(1.5))",
         "Outmezguine & Levi 2024",
         "their PAdam",
     ),
     Row(
         "elastic net",
-        "θ ← soft(p, δr)/(1 + δ(1 − r))",
+        "θ ← soft(p, δ·ρ₁)/(1 + δ·(1 − ρ₁)), ρ₁ the share of L1",
         "wdjax.decay_weights_proximally(δ, pull=wdjax.pull.elastic_net(0.5))",
         "Zou & Hastie 2005",
         "Keras `L1L2` (in the loss)",
@@ -275,7 +275,7 @@ ROWS = (
     ),
     Row(
         "weight norm control",
-        "θ ← θ − δ(1 − R/‖θ‖)θ + s",
+        "θ ← θ − δ(1 − ‖θ₀‖/‖θ‖)θ + s",
         "wdjax.decay_weights(δ, target=wdjax.target.initial_norm())",
         "Loshchilov 2023",
         "—",
@@ -290,7 +290,7 @@ ROWS = (
     ),
     Row(
         "stochastic decay",
-        "θ ← θ − δ·(b/p)·θ + s, b ~ Bernoulli(p)",
+        "θ ← θ − δ·(b/π)·θ + s, b ~ Bernoulli(π)",
         "wdjax.decay_weights(δ, gate=wdjax.gate.stochastic(0.5))",
         "—",
         "—",
@@ -298,7 +298,7 @@ ROWS = (
     # norms
     Row(
         "constrained parameter regularisation (CPR)",
-        "μ ← [μ + c(R(p) − κ)]₊, θ ← (1 − 2μ)p, R the mean square",
+        "μ ← [μ + γ(R(p) − κ)]₊, θ ← (1 − 2μ)p, R the mean square",
         "wdjax.constrain_norm(wdjax.bound.fixed(0.1))",
         "Franke et al. 2024",
         "automl/CPR",
@@ -312,7 +312,7 @@ ROWS = (
     ),
     Row(
         "hyperball",
-        "p ← θ + η‖θ‖·s/‖s‖, θ ← ‖θ₀‖·p/‖p‖",
+        "p ← θ + φ‖θ‖·s/‖s‖, θ ← ‖θ₀‖·p/‖p‖",
         "wdjax.hyperball(0.01)",
         "Wen et al. 2026",
         "—",

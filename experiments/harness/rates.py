@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from scipy.stats import t as student
 
 from experiments.harness.configurations import Configuration
 from experiments.harness.findings import shown
@@ -63,13 +62,8 @@ def members(sweeps: Mapping[Configuration, xr.Dataset], factor: str) -> list[Mem
 def best_interval(best: BestDecays, index: int, level: float = 0.95) -> Interval:
     """One best rate, with its interval by the jackknife of its logarithm over seeds."""
     value, without = best.values[index], np.log(best.without_seed[:, index])
-    n = len(without)
-    if n < 2 or not np.isfinite([value, *without]).all():
-        return Interval(float(value), np.nan, np.nan)
-    half = student.ppf((1 + level) / 2, n - 1) * np.sqrt(n - 1) * np.std(without)
-    return Interval(
-        float(value), float(value * np.exp(-half)), float(value * np.exp(half))
-    )
+    factor = np.exp(stats.jackknife(without, level))
+    return Interval(float(value), float(value / factor), float(value * factor))
 
 
 def described(best: BestDecays) -> str:

@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from scipy.stats import t as student
 
 from experiments.harness import rates
 from wdjax import stats
@@ -79,9 +78,7 @@ def interval(
     found = stats.mean_interval(numbers, level)
     if not np.isfinite(found).all():
         return found
-    quantile = student.ppf((1 + level) / 2, len(numbers) - 1)
-    means = [rest.mean() for rest in without]
-    jackknife = quantile * np.sqrt(len(numbers) - 1) * np.std(means)
+    jackknife = stats.jackknife(np.array([rest.mean() for rest in without]), level)
     # np.maximum: NaN, where a best rate without some seed does not exist, must win.
     half = float(np.maximum(found.high - found.estimate, jackknife))
     return Interval(found.estimate, found.estimate - half, found.estimate + half)

@@ -31,6 +31,24 @@ def test_mean_interval_by_hand():
     np.testing.assert_allclose(interval, (2, 2 - half, 2 + half), rtol=1e-6)
 
 
+@pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_the_jackknife_of_a_mean_is_students_interval(rng, level, seeds):
+    x = rng.normal(size=(seeds, 3))
+    without = np.stack([np.delete(x, i, axis=0).mean(axis=0) for i in range(seeds)])
+    half = stats.jackknife(without, level)
+    students = [stats.mean_interval(column, level) for column in x.T]
+    # Round-off of the means.
+    np.testing.assert_allclose(half, [t.high - t.estimate for t in students], rtol=1e-9)
+
+
+def test_a_jackknife_without_seeds_or_without_an_estimate_is_not_known():
+    assert np.isnan(stats.jackknife(np.empty((0, 2)))).tolist() == [True, True]
+    assert np.isnan(stats.jackknife(np.ones((1, 2)))).tolist() == [True, True]
+    half = stats.jackknife(np.array([[1.0, NAN], [1.0, 2.0]]))
+    np.testing.assert_array_equal(half, [0.0, NAN])
+
+
 def test_pairing_removes_what_the_seeds_share(rng):
     seed_effect, noise = 10 * rng.normal(size=8), 0.1 * rng.normal(size=8)
     interval = stats.paired_interval(seed_effect + 1 + noise, seed_effect)

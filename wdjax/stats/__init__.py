@@ -1,7 +1,7 @@
 """From numbers measured to a verdict.
 
 =============  =====================================================================
-`intervals`    of a mean and of a paired difference: Student's t and the bootstrap
+`intervals`    of a mean, a difference, any estimate: Student's t, bootstrap, jackknife
 `verdicts`     an interval against a band fixed beforehand
 `equivalence`  two one-sided tests: equal for all that matters
 `power_law`    exponents in several variables, with intervals
@@ -26,6 +26,7 @@ from wdjax.stats.intervals import (
     Interval,
     bootstrap_interval,
     exact,
+    jackknife,
     mean_interval,
     paired_bootstrap,
     paired_interval,
@@ -49,6 +50,7 @@ __all__ = [
     "bootstrap_interval",
     "equivalence",
     "exact",
+    "jackknife",
     "mean_interval",
     "paired_bootstrap",
     "paired_interval",

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from wdjax.stats.intervals import UNKNOWN, Interval
+from wdjax.stats.intervals import UNKNOWN, Interval, jackknife
 
 Exponents = Float[np.ndarray, " factors"]
 
@@ -89,19 +89,14 @@ def power_law(
     without = [_fit(log_x, np.log(row)).exponents for row in without_seed]
     degrees = fit.num_points - len(factors) - 1
     points = stats.t.ppf((1 + level) / 2, max(degrees, 1))
-    seeds = stats.t.ppf((1 + level) / 2, max(len(without) - 1, 1))
     # np.maximum and not max: NaN, where the jackknife is not defined, must win.
-    half = np.maximum(points * fit.standard_errors, seeds * _jackknife(without))
+    seeds = jackknife(np.reshape(without, (-1, len(factors))), level)
+    half = np.maximum(points * fit.standard_errors, seeds)
     exponents = {
         name: Interval(float(p), float(p - h), float(p + h))
         if np.isfinite(p)
         else UNKNOWN
-        for name, p, h in zip(
-            factors,
-            fit.exponents,
-            np.broadcast_to(half, fit.exponents.shape),
-            strict=True,
-        )
+        for name, p, h in zip(factors, fit.exponents, half, strict=True)
     }
     constant = float(np.exp(fit.intercept))
     return PowerLaw(exponents, constant, fit.residual, fit.num_points)
@@ -128,11 +123,3 @@ def _fit(
     variance = float(e @ e) / degrees
     errors = np.sqrt(variance * np.diag(np.linalg.inv(x.T @ x)))
     return _Fit(intercept, p, errors, variance**0.5, n)
-
-
-def _jackknife(estimates: list[Exponents]) -> Exponents | float:
-    """Standard errors of estimates, from the estimates without each seed."""
-    n = len(estimates)
-    if n < 2:
-        return np.nan
-    return np.sqrt(n - 1) * np.std(estimates, axis=0)  # √((n−1)/n Σ(sᵢ − s̄)²)

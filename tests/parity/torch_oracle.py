@@ -1,5 +1,8 @@
 """PyTorch's optimizers on the problem, a row each."""
 
+from contextlib import contextmanager
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -52,16 +55,39 @@ def radam_eps(t):
 
 
 def path(row, weight_decay):
-    """Parameters after the recorded steps.
+    """Parameters after the recorded steps."""
+    with _float64():
+        return np.array(list(_path(row, weight_decay)))[RECORDED - 1]
 
-    The default dtype is that of the counters and of NAdam's product of momenta.
-    """
+
+def printed(call, symbols):
+    """Parameters after every step of a call given as text, such as ``SGD(lr=α)``."""
+    with _float64():
+        return np.array(list(_printed(call, symbols)))
+
+
+@contextmanager
+def _float64():
+    """The default dtype is that of the counters and of NAdam's product of momenta."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        return np.array(list(_path(row, weight_decay)))[RECORDED - 1]
+        yield
     finally:
         torch.set_default_dtype(before)
+
+
+def _printed(call, symbols):
+    leaves = [torch.nn.Parameter(torch.tensor(v)) for v in THETA.values()]
+    name = call.partition("(")[0]
+    make = partial(getattr(torch.optim, name), leaves)
+    optimizer = eval(call, {name: make, **symbols})
+    for t in range(STEPS):
+        optimizer.param_groups[0]["lr"] = float(RATES[t])
+        for p in leaves:
+            p.grad = gradient(p.detach(), SHIFTS[t])
+        optimizer.step()
+        yield flat(p.detach().numpy() for p in leaves)
 
 
 def _path(row, weight_decay):

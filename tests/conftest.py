@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -18,6 +19,12 @@ jax.config.update(
     str(Path(__file__).parents[1] / ".cache" / "jax" / worker),
 )
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture
+def untyped(monkeypatch):
+    """Calls are met as by whoever has no type checker."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

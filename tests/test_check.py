@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import wdjax
-from wdjax import check
+from wdjax import PAPER, bound, check, rate, target
 
 GOOD = [0, 0.0, 1, 0.5, True, np.float32(0.5), np.array(0.5), jnp.array(0.5)]
 BAD = [
@@ -45,10 +46,61 @@ def test_positive_refuses_zero():
         check.positive("rate", -1)
 
 
-def test_a_schedule_is_not_looked_at():
+def test_a_schedule_of_rates_is_not_looked_at():
     check.non_negative("rate", lambda t: -1.0)
-    check.positive("rate", lambda t: 0.0)
     assert not check.is_concrete(lambda t: 0.0)
+
+
+S = optax.linear_schedule(0.1, 0.0, 10)
+PEAK = "It is the largest value"
+NO_SCHEDULE = {
+    "a number": (lambda s: check.number("rate", s), "rate", "To change it over"),
+    "a positive one": (lambda s: check.positive("rate", s), "rate", "To change it"),
+    "a factor": (lambda s: check.below_one("b1", s), "b1", "To change it over"),
+    "a loss's penalty": (
+        lambda s: wdjax.l2_penalty(jnp.ones(2), s),
+        "l2",
+        "Give the schedule's value",
+    ),
+    "the peak": (
+        lambda s: wdjax.adamw(s, 0.1, convention=PAPER, peak_learning_rate=s),
+        "peak_learning_rate",
+        PEAK,
+    ),
+    "a conversion's peak": (
+        lambda s: wdjax.convert(
+            0.1, "optax:adamw", "paper", learning_rate=s, peak_learning_rate=s
+        ),
+        "peak_learning_rate",
+        PEAK,
+    ),
+    "a timescale": (rate.from_timescale, "steps", ""),
+    "the end": (lambda s: rate.early(0.1, s), "steps", ""),
+    "the beginning": (lambda s: rate.late(0.1, s), "steps", ""),
+    "a norm": (target.norm, "target.norm: radius", ""),
+    "a start's norm": (target.initial_norm, "target.initial_norm: factor", ""),
+    "a mean": (target.average, "target.average: decay", ""),
+    "a bound": (bound.fixed, "bound.fixed: kappa", "A bound stays"),
+    "a start's bound": (bound.from_start, "bound.from_start: factor", "A bound"),
+    "a warm-up": (bound.warm_start, "bound.warm_start: steps", "A bound stays"),
+    "an interval": (bound.inflection, "bound.inflection: interval", "A bound stays"),
+}
+
+
+@pytest.mark.parametrize("case", NO_SCHEDULE)
+@pytest.mark.usefixtures("untyped")
+def test_a_schedule_is_refused_where_only_a_number_has_a_meaning(case):
+    call, name, remedy = NO_SCHEDULE[case]
+    with pytest.raises(
+        ValueError, match=rf"^{name} is the schedule <.*number\. {remedy}"
+    ):
+        call(S)
+
+
+@pytest.mark.parametrize("case", ["a number", "a positive one", "a factor", "a mean"])
+def test_a_traced_number_is_no_schedule(case):
+    call, *_ = NO_SCHEDULE[case]
+    jax.jit(lambda value: (call(value), value)[1])(0.5)
 
 
 def test_a_traced_scalar_passes_and_a_traced_vector_does_not():

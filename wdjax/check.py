@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
+INJECT = "To change it over the steps, wrap the optimizer in optax.inject_hyperparams."
+
 
 def is_concrete(value: Any) -> bool:
     """Whether the value is known now: neither traced nor a schedule."""
@@ -25,31 +27,28 @@ def non_negative(name: str, value: Any) -> None:
     Raises:
         ValueError: naming the argument, its value and the remedy.
     """
-    if not is_concrete(value):
-        if not callable(value) and value.ndim != 0:
-            raise ValueError(_not_scalar(name, value.shape))
-        return
-    try:
-        if value is None or isinstance(value, str | bytes):
-            raise TypeError  # NumPy would read them as nan and as a number
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} is {value!r}; it must be a number, an array of shape () "
-            "or a schedule."
-        ) from None
-    if array.ndim != 0:
-        raise ValueError(_not_scalar(name, array.shape))
-    if not math.isfinite(array) or array < 0:
-        raise ValueError(
-            f"{name} is {float(array):g}; it must be finite and at least 0. "
-            "Check its sign and the expression that made it."
-        )
+    _check_scalar(name, value, "a number, an array of shape () or a schedule")
 
 
-def positive(name: str, value: Any) -> None:
-    """Refuse a concrete hyper-parameter that is not a finite scalar > 0."""
-    non_negative(name, value)
+def number(name: str, value: Any, remedy: str = INJECT) -> None:
+    """Refuse a schedule, and what :func:`non_negative` refuses.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number, an array or a traced value.
+        remedy: what to do instead of giving a schedule.
+
+    Raises:
+        ValueError: naming the argument, its value and the remedy.
+    """
+    if callable(value):
+        raise ValueError(f"{name} is the schedule {value!r}; give a number. {remedy}")
+    _check_scalar(name, value, "a number or an array of shape ()")
+
+
+def positive(name: str, value: Any, remedy: str = INJECT) -> None:
+    """Refuse a schedule, and a concrete number that is not a finite scalar > 0."""
+    number(name, value, remedy)
     if is_concrete(value) and float(value) == 0:
         raise ValueError(f"{name} is 0; it must be larger than 0.")
 
@@ -67,13 +66,8 @@ def fraction(name: str, value: Any) -> None:
 
 
 def below_one(name: str, value: Any) -> None:
-    """Refuse a concrete momentum or moment factor that is not a scalar in [0, 1)."""
-    if callable(value):
-        raise ValueError(
-            f"{name} is the schedule {value!r}; give a number. To change it over the "
-            "steps, wrap the optimizer in optax.inject_hyperparams."
-        )
-    non_negative(name, value)
+    """Refuse a schedule, and a concrete momentum that is not a scalar in [0, 1)."""
+    number(name, value)
     if is_concrete(value) and float(value) >= 1:
         raise ValueError(
             f"{name} is {float(value):g}; it must be at least 0 and below 1, or the "
@@ -101,6 +95,26 @@ def nearest(name: str, known: Iterable[str]) -> str:
     best = max(names, key=likeness)
     hint = f"Did you mean {best!r}? " if likeness(best) >= 0.4 else ""
     return f"{hint}Known: {', '.join(names)}."
+
+
+def _check_scalar(name: str, value: Any, allowed: str) -> None:
+    if not is_concrete(value):
+        if not callable(value) and value.ndim != 0:
+            raise ValueError(_not_scalar(name, value.shape))
+        return
+    try:
+        if value is None or isinstance(value, str | bytes):
+            raise TypeError  # NumPy would read them as nan and as a number
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}; it must be {allowed}.") from None
+    if array.ndim != 0:
+        raise ValueError(_not_scalar(name, array.shape))
+    if not math.isfinite(array) or array < 0:
+        raise ValueError(
+            f"{name} is {float(array):g}; it must be finite and at least 0. "
+            "Check its sign and the expression that made it."
+        )
 
 
 def _not_scalar(name: str, shape: tuple[int, ...]) -> str:

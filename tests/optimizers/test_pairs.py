@@ -329,6 +329,17 @@ def test_a_negative_size_is_refused_by_name(make):
             make(ALPHA, LAM, **{name: -1.0})
 
 
+@every
+@pytest.mark.usefixtures("untyped")
+def test_a_schedule_for_a_size_is_refused_by_name(make):
+    sizes = (*SIZES, "consistent_rms", "clipping_threshold", "peak_learning_rate")
+    for name in set(sizes) & set(inspect.signature(make).parameters):
+        if name == "weight_decay_mask":
+            continue
+        with pytest.raises(ValueError, match=f"^{name} is the schedule .*; give a nu"):
+            make(ALPHA, LAM, **{name: schedule})
+
+
 def test_radams_least_threshold_is_taken():
     optimizers.radamw(ALPHA, LAM, threshold=4.0)
 

@@ -152,6 +152,9 @@ class Inflection:
         return memory.kappa
 
 
+KEPT = "A bound stays what it is once it is found."
+
+
 def fixed(kappa: ScalarLike) -> Fixed:
     r"""The same bound for every layer.
 
@@ -163,7 +166,7 @@ def fixed(kappa: ScalarLike) -> Fixed:
     Raises:
         ValueError: ``kappa`` is not positive.
     """
-    check.positive("bound.fixed: kappa", kappa)
+    check.positive("bound.fixed: kappa", kappa, KEPT)
     return Fixed(kappa)
 
 
@@ -176,7 +179,7 @@ def from_start(factor: ScalarLike = 1.0) -> FromStart:
     Raises:
         ValueError: ``factor`` is not positive.
     """
-    check.positive("bound.from_start: factor", factor)
+    check.positive("bound.from_start: factor", factor, KEPT)
     return FromStart(factor)
 
 
@@ -219,6 +222,6 @@ def _positive(value: Array) -> Array:
 
 
 def _check_count(name: str, value: Any) -> None:
-    check.positive(name, value)
+    check.positive(name, value, KEPT)
     if check.is_concrete(value) and float(value) != int(value):
         raise ValueError(f"{name} is {float(value):g}; it must be a whole number.")

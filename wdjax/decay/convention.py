@@ -51,6 +51,9 @@ BY_NAME = {
 }
 
 
+PEAK = "It is the largest value that the learning rate's schedule takes."
+
+
 def decay_rate(
     weight_decay: ScalarOrSchedule,
     learning_rate: ScalarOrSchedule,
@@ -77,8 +80,8 @@ def decay_rate(
         :math:`\delta_t`: a schedule if either rate is one, else a scalar.
 
     Raises:
-        ValueError: a concrete rate is negative or not finite, the peak is not
-            positive or is missing where it is needed, or ``convention`` is none.
+        ValueError: a concrete rate is negative or not finite, the peak is a schedule,
+            not positive or missing where it is needed, or ``convention`` is none.
 
     References:
         Loshchilov & Hutter, *Decoupled Weight Decay Regularization*, 2019,
@@ -93,7 +96,7 @@ def decay_rate(
         )
     a, b = convention
     if peak_learning_rate is not None:
-        check.positive("peak_learning_rate", peak_learning_rate)
+        check.positive("peak_learning_rate", peak_learning_rate, PEAK)
     elif a != b and callable(learning_rate):
         raise ValueError(
             f"learning_rate is a schedule and Convention(peak={a:g}, schedule={b:g})"

@@ -120,10 +120,10 @@ def l2_penalty(
         The penalty, in the units of the loss.
 
     Raises:
-        ValueError: ``l2`` is negative or not finite, ``where`` does not fit, the
-            choices make no sense together, or not with a complex leaf.
+        ValueError: ``l2`` is negative, not finite or a schedule, ``where`` does not
+            fit, the choices make no sense together, or not with a complex leaf.
     """
-    check.non_negative("l2", l2)
+    check.number("l2", l2, "Give the schedule's value in this step.")
     axes = combine.axes("coupled", pull, target, always, where)
     combine.check_leaves(axes, params)
     multipliers = where_.resolve(where, params)

@@ -157,11 +157,6 @@ def stochastic(probability: ScalarLike, seed: int | Int[Array, ""] = 0) -> Stoch
         ValueError: ``probability`` is known and not in (0, 1], or ``seed`` is no
             integer.
     """
-    if callable(probability):
-        raise ValueError(
-            f"probability is the schedule {probability!r}; give a number. Only a rate "
-            "may change over the steps."
-        )
     check.positive("probability", probability)
     if check.is_concrete(probability) and probability > 1:
         raise ValueError(

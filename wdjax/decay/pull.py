@@ -230,7 +230,7 @@ def p_norm(p: ScalarLike) -> PNorm:
         :math:`\lambda|w|^p` without our :math:`1/p`: its ``lambda_p`` is
         :math:`\lambda = c/(\alpha p)`.
     """
-    _check_number("p", p)
+    check.number("p", p)
     if check.is_concrete(p) and float(p) < 1:
         raise ValueError(
             f"p_norm: p is {float(p):g}; it must be at least 1, as the gradient of "
@@ -261,7 +261,7 @@ def elastic_net(l1_ratio: ScalarLike) -> ElasticNet:
         2005, as scikit-learn writes it: its ``alpha`` and ``l1_ratio`` are our rate
         and :math:`r`. The proximal point was derived from the penalty.
     """
-    _check_number("l1_ratio", l1_ratio)
+    check.number("l1_ratio", l1_ratio)
     if check.is_concrete(l1_ratio) and float(l1_ratio) > 1:
         raise ValueError(
             f"l1_ratio is {float(l1_ratio):g}; it must be in [0, 1], the share of the "
@@ -292,7 +292,7 @@ def hyperbolic(scale: ScalarLike) -> Hyperbolic:
         which this is for units of one weight, and their rate may hold another power
         of :math:`s`. The gradient was derived from the penalty above.
     """
-    _check_scale(scale)
+    check.positive("scale", scale)
     return Hyperbolic(scale)
 
 
@@ -315,7 +315,7 @@ def exponential(scale: ScalarLike) -> Exponential:
     References:
         As :func:`hyperbolic`, with the same reservations.
     """
-    _check_scale(scale)
+    check.positive("scale", scale)
     return Exponential(scale)
 
 
@@ -343,24 +343,10 @@ def weight_elimination(scale: ScalarLike) -> WeightElimination:
         secondary sources: the gradient in the library NeuPy, and lecture notes that
         print the penalty (with another factor ½, as some do).
     """
-    _check_scale(scale)
+    check.positive("scale", scale)
     return WeightElimination(scale)
 
 
 def _modulus(x: Array) -> Array:
     """``|x|``, with the subgradient 0 at 0, where that of ``jnp.abs`` is 1."""
     return x * jnp.sign(x)
-
-
-def _check_scale(scale: Any) -> None:
-    _check_number("scale", scale)
-    check.positive("scale", scale)
-
-
-def _check_number(name: str, value: Any) -> None:
-    if callable(value):
-        raise ValueError(
-            f"{name} is the schedule {value!r}; give a number. Only a rate may change "
-            "over the steps."
-        )
-    check.non_negative(name, value)

@@ -283,7 +283,7 @@ def early(decay_rate: ScalarOrSchedule, steps: ScalarLike) -> Schedule:
         2021.
     """
     check.non_negative("decay_rate", decay_rate)
-    check.non_negative("steps", steps)
+    check.number("steps", steps)
     return lambda t: jnp.where(jnp.less(t, steps), at(decay_rate, t), 0.0)
 
 
@@ -306,7 +306,7 @@ def late(decay_rate: ScalarOrSchedule, steps: ScalarLike) -> Schedule:
         Golatkar, Achille & Soatto, *Time Matters in Regularizing Deep Networks*, 2019.
     """
     check.non_negative("decay_rate", decay_rate)
-    check.non_negative("steps", steps)
+    check.number("steps", steps)
     return lambda t: jnp.where(jnp.less(t, steps), 0.0, at(decay_rate, t))
 
 

@@ -219,7 +219,7 @@ def average(decay: ScalarLike) -> Average:
     Raises:
         ValueError: ``decay`` is not in [0, 1].
     """
-    check.non_negative("target.average: decay", decay)
+    check.number("target.average: decay", decay)
     if check.is_concrete(decay) and decay > 1:
         raise ValueError(
             f"target.average: decay is {float(decay):g}; it is the weight γ of the old "
@@ -272,7 +272,7 @@ def norm(radius: ScalarLike, *, stacked: Mapping[str, int] | None = None) -> Nor
         Loshchilov, *Weight Norm Control*, 2023, eq. (3), with the absolute target norm
         of the text below it: 0 is weight decay, and a rate of 1 sets the norm at once.
     """
-    check.non_negative("target.norm: radius", radius)
+    check.number("target.norm: radius", radius)
     return Norm(radius, stacked)
 
 
@@ -300,7 +300,7 @@ def initial_norm(
         Loshchilov, *Weight Norm Control*, 2023, eq. (3), its ratio of target and
         initial norm; see :func:`norm`.
     """
-    check.non_negative("target.initial_norm: factor", factor)
+    check.number("target.initial_norm: factor", factor)
     return InitialNorm(factor, stacked)
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from wdjax import check
+from wdjax.decay.convention import PEAK
 from wdjax.decay.schedule import widened
 from wdjax.inspect.meanings import ANY, Meaning, Sense, meaning
 from wdjax.inspect.measures import Exactness, Exponent, Measure, Settings, total
@@ -163,7 +164,7 @@ def _settings(learning_rate: Any, peak: Any, at: Settings) -> Settings:
         if not callable(learning_rate):
             check.positive("learning_rate", learning_rate)
     if peak is not None:
-        check.positive("peak_learning_rate", peak)
+        check.positive("peak_learning_rate", peak, PEAK)
     elif callable(learning_rate):
         raise ValueError(
             "learning_rate is a schedule; give peak_learning_rate=…, the largest value "

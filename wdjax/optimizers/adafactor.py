@@ -150,10 +150,10 @@ def _adafactor(
     learning_rate: ScalarOrSchedule, **hypers: Any
 ) -> optax.GradientTransformationExtraArgs:
     check.non_negative("learning_rate", learning_rate)
-    check.non_negative("decay_exponent", hypers["decay_rate"])
+    check.number("decay_exponent", hypers["decay_rate"])
     if hypers["clipping_threshold"] is not None:
         check.positive("clipping_threshold", hypers["clipping_threshold"])
     if hypers["momentum"] is not None:
         check.below_one("momentum", hypers["momentum"])
-    check.non_negative("eps", hypers["eps"])
+    check.number("eps", hypers["eps"])
     return skip_none(optax.adafactor(learning_rate, **hypers))

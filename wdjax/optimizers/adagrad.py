@@ -102,6 +102,6 @@ def _adagrad(
     eps: ScalarLike,
 ) -> optax.GradientTransformationExtraArgs:
     check.non_negative("learning_rate", learning_rate)
-    check.non_negative("initial_accumulator_value", initial_accumulator_value)
-    check.non_negative("eps", eps)
+    check.number("initial_accumulator_value", initial_accumulator_value)
+    check.number("eps", eps)
     return skip_none(optax.adagrad(learning_rate, initial_accumulator_value, eps))

@@ -106,5 +106,5 @@ def base(
     check.non_negative("learning_rate", learning_rate)
     check.below_one("b1", b1)
     check.below_one("b2", b2)
-    check.non_negative("eps", eps)
+    check.number("eps", eps)
     return skip_none(optax.adam(learning_rate, b1=b1, b2=b2, eps=eps))

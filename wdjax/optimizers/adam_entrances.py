@@ -81,7 +81,7 @@ def scale_by_adam_l2(
     """
     check.below_one("b1", b1)
     check.below_one("b2", b2)
-    check.non_negative("eps", eps)
+    check.number("eps", eps)
     to_m, to_v, to_r = (add_l2(coefficient, where=where) for coefficient in l2)
     first, second = optax.ema(b1), optax.ema(b2)  # pyright: ignore[reportArgumentType]
 

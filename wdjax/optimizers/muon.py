@@ -159,5 +159,7 @@ def _muon(
     check.non_negative("learning_rate", learning_rate)
     for name in ("beta", "adam_b1", "adam_b2"):
         check.below_one(name, hypers[name])
-    check.non_negative("eps", hypers["eps"])
+    check.number("eps", hypers["eps"])
+    if hypers["consistent_rms"] is not None:
+        check.number("consistent_rms", hypers["consistent_rms"])
     return skip_none(optax.contrib.muon(learning_rate, **hypers))

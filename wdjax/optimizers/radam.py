@@ -126,8 +126,8 @@ def _radam(
     check.non_negative("learning_rate", learning_rate)
     check.below_one("b1", b1)
     check.below_one("b2", b2)
-    check.non_negative("eps", eps)
-    check.non_negative("threshold", threshold)
+    check.number("eps", eps)
+    check.number("threshold", threshold)
     if check.is_concrete(threshold) and float(threshold) < 4:
         raise ValueError(
             f"threshold is {float(threshold):g}; below 4 the rectification is the root "

@@ -150,8 +150,8 @@ def _rmsprop(
 ) -> optax.GradientTransformationExtraArgs:
     check.non_negative("learning_rate", learning_rate)
     check.below_one("decay", hypers["decay"])
-    check.non_negative("eps", hypers["eps"])
-    check.non_negative("initial_scale", hypers["initial_scale"])
+    check.number("eps", hypers["eps"])
+    check.number("initial_scale", hypers["initial_scale"])
     if hypers["momentum"] is not None:
         check.below_one("momentum", hypers["momentum"])
     elif hypers["nesterov"]:

@@ -60,7 +60,7 @@ def lamb(
     check.non_negative("learning_rate", learning_rate)
     check.below_one("b1", b1)
     check.below_one("b2", b2)
-    check.non_negative("eps", eps)
+    check.number("eps", eps)
     return keep_dtypes(
         optax.chain(
             skip_none(optax.scale_by_adam(b1, b2, eps)),  # r ← A(∇f)
@@ -120,8 +120,8 @@ def lars(
         https://arxiv.org/abs/1708.03888
     """
     check.non_negative("learning_rate", learning_rate)
-    check.non_negative("trust_coefficient", trust_coefficient)
-    check.non_negative("eps", eps)
+    check.number("trust_coefficient", trust_coefficient)
+    check.number("eps", eps)
     check.below_one("momentum", momentum)
     ratio = _layer_by_layer(
         optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps),

@@ -76,6 +76,17 @@ def below_one(name: str, value: Any) -> None:
         )
 
 
+def momentum(value: Any, nesterov: bool) -> None:
+    """Refuse what :func:`below_one` does, and Nesterov's step without a momentum."""
+    if value is not None:
+        below_one("momentum", value)
+    elif nesterov:
+        raise ValueError(
+            "nesterov is True and momentum is None, which leaves nothing to look "
+            "ahead with; give momentum, or nesterov=False."
+        )
+
+
 def has_parameters(caller: str, params: Any) -> None:
     """Refuse an ``update`` that was not given the parameters."""
     if params is None:

@@ -202,6 +202,13 @@ def test_without_momentum_sgds_is_sgdw():
     wdjax.testing.assert_equivalent(wdjax.sgds(0.1, 0.2), wdjax.sgdw(0.1, 0.2))
 
 
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("dampening", [0.0, 0.2])
+def test_sgds_without_a_buffer_has_a_momentum_of_zero(dampening):
+    bare = wdjax.sgds(0.1, 0.2, momentum=None, dampening=dampening)
+    wdjax.testing.assert_equivalent(bare, wdjax.sgds(0.1, 0.2, dampening=dampening))
+
+
 def corrected(base, lam=LAM, normalised=ONLY_W, **kwargs):
     return wdjax.with_corrected_weight_decay(
         base,

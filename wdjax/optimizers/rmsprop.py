@@ -152,11 +152,5 @@ def _rmsprop(
     check.below_one("decay", hypers["decay"])
     check.number("eps", hypers["eps"])
     check.number("initial_scale", hypers["initial_scale"])
-    if hypers["momentum"] is not None:
-        check.below_one("momentum", hypers["momentum"])
-    elif hypers["nesterov"]:
-        raise ValueError(
-            "nesterov is True and momentum is None, which leaves nothing to look "
-            "ahead with; give momentum, or nesterov=False."
-        )
+    check.momentum(hypers["momentum"], hypers["nesterov"])
     return skip_none(optax.rmsprop(learning_rate, **hypers))

@@ -197,9 +197,9 @@ def buffer(
     momentum: ScalarLike | None, nesterov: bool
 ) -> optax.GradientTransformationExtraArgs:
     """A buffer whose β may be traced; 0.0 takes the same path as any other."""
+    check.momentum(momentum, nesterov)
     if momentum is None:
         return optax.with_extra_args_support(optax.identity())
-    check.below_one("momentum", momentum)
     return skip_none(optax.trace(momentum, nesterov=nesterov))  # pyright: ignore[reportArgumentType]
 
 

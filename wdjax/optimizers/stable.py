@@ -59,7 +59,7 @@ def sgds(
     learning_rate: ScalarOrSchedule,
     weight_decay: ScalarOrSchedule,
     *,
-    momentum: ScalarLike = 0.0,
+    momentum: ScalarLike | None = 0.0,
     dampening: ScalarLike = 0.0,
     nesterov: bool = False,
     where: Where = None,
@@ -82,7 +82,7 @@ def sgds(
         learning_rate: :math:`\alpha_t \ge 0`, a number or a schedule of steps.
         weight_decay: :math:`\lambda \ge 0`, in units of an L2 coefficient; or its
             schedule.
-        momentum: :math:`\mu \in [0, 1)`.
+        momentum: :math:`\mu \in [0, 1)`; ``None`` for 0 without a buffer.
         dampening: :math:`d \in [0, 1)`.
         nesterov: step along :math:`\mu m_t + (1 - d)\nabla f` instead of :math:`m_t`.
         where: which leaves are decayed, and how strongly; see :mod:`wdjax.where`.
@@ -102,7 +102,7 @@ def sgds(
     check.non_negative("learning_rate", learning_rate)
     buffer = sgd.buffer(momentum, nesterov)
     check.below_one("dampening", dampening)
-    gain = (1 - dampening) / (1 - momentum)
+    gain = (1 - dampening) / (1 - (0.0 if momentum is None else momentum))
     delta = decay_rate(weight_decay, rate.product(gain, learning_rate))
     return keep_dtypes(
         optax.chain(

@@ -273,6 +273,12 @@ def test_bad_input_meets_a_sentence(changes, sentence):
         examined(**changes)
 
 
+@pytest.mark.usefixtures("untyped")
+def test_steps_may_be_an_integer_of_numpy():
+    assert examined(steps=np.int64(100)) == examined(steps=100)
+    json.dumps(examined(steps=np.int64(100)).to_dict(), allow_nan=False)
+
+
 def test_a_traced_rate_meets_a_sentence():
     def traced(rate):
         return examined(weight_decay=rate).budget

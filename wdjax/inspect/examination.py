@@ -1,6 +1,8 @@
 """Before a run: what its weight decay will amount to, and what is wrong with it."""
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any
 
 import optax
 from jaxtyping import PyTree
@@ -94,7 +96,7 @@ def doctor(
             "optimizer and where are both given, and the optimizer says itself which "
             "leaves it pulls. Drop where."
         )
-    _check_steps(steps)
+    steps = _counted(steps)
     epoch = _steps_in_an_epoch(batch_size, examples)
     check.non_negative("l2", l2)
     delta = decay_rate(
@@ -138,9 +140,10 @@ def _base(
     return chosen, memory
 
 
-def _check_steps(steps: int) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+def _counted(steps: Any) -> int:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps is {steps!r}; give the run's steps, an integer ≥ 1.")
+    return int(steps)
 
 
 def _steps_in_an_epoch(batch_size: int | None, examples: int | None) -> float | None:

@@ -121,6 +121,12 @@ def test_different_keys_give_different_weights():
     assert not jnp.any(one["hidden_0"]["kernel"] == two["hidden_0"]["kernel"])
 
 
+@pytest.mark.usefixtures("untyped")
+def test_a_single_width_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"hidden is 64; .*such as \(64,\)"):
+        mlp(64)
+
+
 def test_images_of_another_shape_are_refused():
     model = mlp(input_shape=SHAPE)
     params = jax.jit(model.init)(jax.random.key(0))

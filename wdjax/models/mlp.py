@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import jax.numpy as jnp
 from flax import nnx
@@ -57,10 +58,17 @@ def mlp(
     Returns:
         The model.
 
+    Raises:
+        ValueError: ``hidden`` is one number.
+
     References:
         He et al., *Delving Deep into Rectifiers*, 2015, equation (10).
         LeCun et al., *Efficient BackProp*, 1998, equation (16).
     """
+    if isinstance(hidden, Integral):
+        raise ValueError(
+            f"hidden is {hidden}; give the width of each layer, such as ({hidden},)."
+        )
     param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     use_bias = not (normalise or scale_invariant)
 

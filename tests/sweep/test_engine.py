@@ -167,11 +167,17 @@ def test_a_block_shares_its_seed_and_its_minibatches(dataset, linear):
     ("axes", "message"),
     [
         ({"seed": []}, "axis 'seed' is empty"),
+        ({"seed": 0}, r"axis 'seed' is 0; give a list of values, such as \[0\]"),
+        ({"seed": [0], "decay": 0.1}, "axis 'decay' is 0.1; give a list of values"),
+        ({"seed": [0], "decay": "0.1"}, "axis 'decay' is '0.1'; give a list"),
+        ({"seed": [0], "decay": np.array(0.1)}, r"axis 'decay' is array\(0.1\); give"),
+        ({"seed": [0], "opt": ["adam", "sgd"]}, "axis 'opt' .*'adam'.*run_static"),
         ({"seed": [0], "decay": []}, "axis 'decay' is empty"),
         ({"seed": [0], "decay": [0.1, np.nan]}, "axis 'decay' holds nan"),
         ({"seed": [0], "decay": [0.1, 0.2, 0.1]}, "axis 'decay' holds 0.1 twice"),
     ],
 )
+@pytest.mark.usefixtures("untyped")
 def test_a_bad_axis_is_named(axes, message):
     with pytest.raises(ValueError, match=message):
         sweep.grid(**axes)
@@ -199,6 +205,11 @@ def test_the_default_layout_fits_its_devices(monkeypatch, backend, size):
     assert chunk % devices == 0
     assert block <= chunk // devices <= max(size, devices)
     assert block == 1 if backend == "cpu" else 1 <= block <= 64
+
+
+def test_a_data_set_is_no_argument_of_a_program(dataset, train):
+    with pytest.raises(ValueError, match=r"set random; .*sweep\.arrays\(dataset\)"):
+        sweep.run(train, sweep.grid(**SMALL), dataset)
 
 
 def test_curves_are_labelled_by_the_steps_of_their_records(dataset, train):

@@ -224,12 +224,34 @@ def test_the_schedules_follow_their_formulas():
         ({"steps": 10, "records": 4}, r"steps is 10.*such as 8"),
         ({"steps": 0}, "steps is 0; it must be at least 1"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"steps": 12.0}, "steps is 12.0; it must be an integer"),
+        ({"steps": 1e4}, "steps is 10000.0; it must be an integer"),
+        ({"batch_size": 6.0}, "batch_size is 6.0; it must be an integer"),
+        ({"microbatch": 2.0}, "microbatch is 2.0; it must be an integer"),
     ],
 )
+@pytest.mark.usefixtures("untyped")
 def test_lengths_that_do_not_fit_are_refused(linear, lengths, message):
     settings = {"steps": 12, "batch_size": 6, "records": 4} | lengths
     with pytest.raises(ValueError, match=message):
         sweep.make_train(*linear, **settings)
+
+
+def test_a_hyper_parameter_that_the_grid_lacks_is_named(dataset, train):
+    data = sweep.arrays(dataset)
+    with pytest.raises(ValueError, match=r"asks for 'decay', .* only learning_rate;"):
+        sweep.run(train, sweep.grid([0], learning_rate=[0.1]), data)
+    with pytest.raises(ValueError, match=r"asks for 'learning_rate', .* only seeds;"):
+        sweep.run(train, sweep.grid([0]), data)
+
+
+def test_an_error_within_make_optimizer_stays_its_own(dataset, linear):
+    init, apply, _ = linear
+    lacking = sweep.make_train(
+        init, apply, lambda h: {}["decay"], steps=4, batch_size=6, records=1
+    )
+    with pytest.raises(KeyError, match="decay"):
+        sweep.run(lacking, sweep.grid([0], decay=[0.1]), sweep.arrays(dataset))
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(dataset, linear):

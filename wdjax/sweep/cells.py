@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Float, Int
 
 Varies: TypeAlias = Mapping[str, tuple[str, np.ndarray]]
@@ -198,10 +199,28 @@ def cells(plan: Plan) -> Cells:
 def _arrays(
     seed: Iterable[int], hypers: Mapping[str, Iterable[float]]
 ) -> dict[str, np.ndarray]:
-    return {"seed": np.asarray(list(seed), dtype=np.int64)} | {
-        name: np.asarray(list(values), dtype=np.float64)
-        for name, values in hypers.items()
+    return {"seed": _array("seed", seed, np.int64)} | {
+        name: _array(name, values, np.float64) for name, values in hypers.items()
     }
+
+
+def _array(name: str, values: Iterable[Any], dtype: DTypeLike) -> np.ndarray:
+    try:
+        if isinstance(values, str):
+            raise TypeError  # as a list it would be its letters
+        listed = list(values)
+    except TypeError:
+        raise ValueError(
+            f"The axis {name!r} is {values!r}; give a list of values, such as "
+            f"[{values}]."
+        ) from None
+    try:
+        return np.asarray(listed, dtype)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The axis {name!r} holds {listed}; all values must be numbers. What is "
+            "none, such as which optimizer, goes to sweep.run_static."
+        ) from None
 
 
 def _check_values(name: str, values: np.ndarray) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Int, PyTree
 
+from wdjax.data import Dataset
 from wdjax.sweep import memory, programs
 from wdjax.sweep.cells import Cells, Plan, cells
 from wdjax.sweep.checkpoints import fingerprint
@@ -96,8 +97,9 @@ def run(
         ``layout``.
 
     Raises:
-        ValueError: the layout does not fit the devices, the folder holds another study
-            or cannot be written, or there are several processes and no folder.
+        ValueError: the layout does not fit the devices, ``data`` is a data set and not
+            its arrays, the folder holds another study or cannot be written, or there
+            are several processes and no folder.
         MemoryError: it does not fit into memory; says what would.
     """
     me, processes = jax.process_index(), jax.process_count()
@@ -273,6 +275,10 @@ def _lowered(
     train: Train, grid: Plan, data: PyTree, layout: Layout
 ) -> tuple[programs.Programs, PyTree, Cells, Slots]:
     check_layout(layout)
+    if isinstance(data, Dataset):
+        raise ValueError(
+            f"data is the data set {data.name}; give its arrays: sweep.arrays(dataset)."
+        )
     flat = cells(grid)
     places = slots(flat.seed, layout)
     data = programs.replicated(data, layout)

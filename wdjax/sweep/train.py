@@ -5,6 +5,7 @@ argument, the data set too, so that one compiled program serves all of its cells
 """
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -87,7 +88,8 @@ def make_train(
         _check_batch(batch_size, data.train)
         init_key, _ = jax.random.split(key)
         params = init(init_key)
-        return _State(params, make_optimizer(hypers).init(params), jnp.array(-1))
+        optimizer = _made(make_optimizer, hypers)
+        return _State(params, optimizer.init(params), jnp.array(-1))
 
     def advance(
         data: Arrays,
@@ -97,7 +99,7 @@ def make_train(
         segment: Int[Array, ""],
     ) -> tuple[_State, Outcome]:
         _, order_key = jax.random.split(key)
-        step = _make_step(apply, make_optimizer(hypers), data, pieces)
+        step = _make_step(apply, _made(make_optimizer, hypers), data, pieces)
         show = _make_show(augment, order_key)
         batches = len(data.train.labels) // batch_size
         first = segment * length
@@ -141,6 +143,22 @@ def make_train(
         )
 
     return Training(begin, advance, finish, records, shortened, length)
+
+
+def _made(
+    make_optimizer: Callable[[Hypers], optax.GradientTransformation], hypers: Hypers
+) -> optax.GradientTransformation:
+    """The optimizer; a hyper-parameter that is not there meets a sentence."""
+    try:
+        return make_optimizer(hypers)
+    except KeyError as error:
+        name = next(iter(error.args), None)
+        if name is None or name in hypers:
+            raise
+        raise ValueError(
+            f"make_optimizer asks for {name!r}, and the grid has only "
+            f"{', '.join(sorted(hypers)) or 'seeds'}; give the grid an axis {name}."
+        ) from error
 
 
 def _make_step(
@@ -215,6 +233,8 @@ def _finals(
 def _check_lengths(steps: int, batch_size: int, records: int) -> None:
     lengths = {"steps": steps, "batch_size": batch_size, "records": records}
     for name, value in lengths.items():
+        if not isinstance(value, Integral):
+            raise ValueError(f"{name} is {value!r}; it must be an integer.")
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1.")
     if steps % records:
@@ -229,6 +249,8 @@ def _pieces(batch_size: int, microbatch: int | None, collect: Collect | None) ->
     """How many pieces a batch is cut into."""
     if microbatch is None or microbatch == batch_size:
         return 1
+    if not isinstance(microbatch, Integral):
+        raise ValueError(f"microbatch is {microbatch!r}; it must be an integer.")
     if microbatch < 1 or batch_size % microbatch:
         raise ValueError(
             f"microbatch is {microbatch}; it must divide batch_size, {batch_size}."

@@ -9,6 +9,7 @@ import pytest
 
 from experiments import bf16_no_op as experiment
 from experiments.harness.workspace import Workspace
+from tests.experiments.judging import not_passed
 from wdjax.stats import Verdict
 
 CONFIG = experiment.SMOKE
@@ -33,8 +34,7 @@ def measured():
 
 
 def verdicts(measured, predictions=RIGHT, config=CONFIG):
-    findings = experiment.judge(config, predictions, measured)
-    return {f.claim: f.verdict for f in findings if f.verdict is not Verdict.PASS}
+    return not_passed(experiment.judge(config, predictions, measured))
 
 
 def test_every_sentence_passes_and_the_figure_is_written(

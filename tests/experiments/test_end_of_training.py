@@ -10,6 +10,7 @@ import pytest
 from experiments import end_of_training
 from experiments.harness.annealed import METHODS, Annealing
 from experiments.harness.workspace import Workspace
+from tests.experiments.judging import by_claim, those
 from wdjax.stats import Verdict
 
 CONFIG = end_of_training.Config()
@@ -41,12 +42,7 @@ FINE = end_of_training.Measured(
 
 
 def verdicts(measured=FINE, predictions=RIGHT, config=CONFIG):
-    found = end_of_training.judge(config, predictions, measured)
-    return {finding.claim: finding.verdict for finding in found}
-
-
-def those(verdict, found):
-    return [claim for claim, one in found.items() if one is verdict]
+    return by_claim(end_of_training.judge(config, predictions, measured))
 
 
 def test_a_smoke_run_writes_both_files_and_four_findings_for_each_optimizer(

@@ -9,6 +9,7 @@ import pytest
 from experiments import equilibrium
 from experiments.harness.equilibrium_panels import Sizes, exponents
 from experiments.harness.workspace import Workspace
+from tests.experiments.judging import by_claim, those
 from wdjax.stats import Verdict
 
 CONFIG = equilibrium.Config()
@@ -39,12 +40,7 @@ def as_predicted(predictions=RIGHT):
 
 def verdicts(predictions=RIGHT, config=CONFIG, measured=None):
     measured = as_predicted() if measured is None else measured
-    found = equilibrium.judge(config, predictions, measured)
-    return {finding.claim: finding.verdict for finding in found}
-
-
-def those(verdict, found):
-    return [claim for claim, one in found.items() if one is verdict]
+    return by_claim(equilibrium.judge(config, predictions, measured))
 
 
 def test_a_smoke_run_writes_both_files_and_a_finding_for_each_sentence(

@@ -7,6 +7,7 @@ import xarray as xr
 from experiments import l2_does_not_help_adam as study
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
+from tests.experiments import judging
 from wdjax import plots, sweep
 from wdjax.stats import Verdict
 
@@ -58,7 +59,7 @@ def measured(*, gain=0.02, loss=0.0, seeds=60, noise=0.005):
 
 
 def verdicts(results):
-    return [finding.verdict for finding in study.judge(PREDICTIONS, results)]
+    return judging.verdicts(study.judge(PREDICTIONS, results))
 
 
 def test_results_as_predicted_pass():

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import layer_balance as experiment
 from experiments.harness.workspace import Workspace
+from tests.experiments.judging import not_passed
 from wdjax.stats import Verdict
 
 CONFIG = experiment.SMOKE
@@ -22,8 +23,7 @@ def measured():
 
 
 def verdicts(measured, predictions=RIGHT):
-    findings = experiment.judge(CONFIG, predictions, measured)
-    return {f.claim: f.verdict for f in findings if f.verdict is not Verdict.PASS}
+    return not_passed(experiment.judge(CONFIG, predictions, measured))
 
 
 def test_every_sentence_passes_and_the_figure_is_written(

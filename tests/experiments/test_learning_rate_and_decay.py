@@ -11,6 +11,7 @@ from experiments import learning_rate_and_decay as study
 from experiments.harness.tolerances import tolerances
 from experiments.harness.trainings import best_cell
 from experiments.harness.workspace import Workspace
+from tests.experiments.judging import verdicts
 from wdjax import plots, sweep
 from wdjax.stats import Verdict
 
@@ -55,10 +56,6 @@ def panels(shift=0.0, **options):
         name: panel(name, slope + shift, lowest=lowest.get(name, 0.30), **options)
         for name, slope in slopes.items()
     }
-
-
-def verdicts(findings):
-    return [finding.verdict for finding in findings]
 
 
 def test_panels_that_obey_theory_pass_every_sentence():

@@ -11,6 +11,7 @@ from experiments.harness.averaging_identity import identity_error
 from experiments.harness.configurations import Configuration, first
 from experiments.harness.tolerances import tolerances
 from experiments.harness.workspace import Workspace
+from tests.experiments import judging
 from wdjax import data, plots, stats
 from wdjax.stats import Verdict
 
@@ -50,7 +51,7 @@ def measured(exponents, *, noise=0.0, seeds=8, scatter=0.0, identity=1e-7):
 
 
 def verdicts(result):
-    return [finding.verdict for finding in study.judge(PREDICTIONS, result)]
+    return judging.verdicts(study.judge(PREDICTIONS, result))
 
 
 @pytest.mark.parametrize("law", list(PREDICTIONS.hypotheses))

@@ -10,6 +10,7 @@ import pytest
 
 from experiments import what_objective
 from experiments.harness.workspace import Workspace
+from tests.experiments.judging import by_claim, not_passed
 from wdjax import stats
 from wdjax.stats import Verdict
 
@@ -38,14 +39,11 @@ def as_predicted(chains=6, starts=3, spread=1e-4):
 
 
 def verdicts(predictions, measured):
-    findings = what_objective.judge(CONFIG, predictions, measured)
-    return {f.claim: f.verdict for f in findings}
+    return by_claim(what_objective.judge(CONFIG, predictions, measured))
 
 
 def changed(predictions, measured):
-    """The claims that no longer pass, with their verdicts."""
-    found = verdicts(predictions, measured)
-    return {k: v for k, v in found.items() if v is not Verdict.PASS}
+    return not_passed(what_objective.judge(CONFIG, predictions, measured))
 
 
 @pytest.fixture(scope="module")

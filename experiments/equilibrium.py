@@ -17,10 +17,9 @@ Outcome.     All thirteen PASS. Sizes and angles of the walks within 0.7 % and 0
              their predictions; exponents 0.004 [−0.012, 0.020], 0.503 [0.499, 0.508]
              and 1.000 [0.997, 1.004]; all five layers of the MLP turn within 1.03 to
              1.12 (AdamW) and 1.00 to 1.09 (SGD+L2) of the prediction. (5 seeds,
-             photos10, budgets 60, 80 and 7, 2026-11-27. In a pilot
-             Lion's layers turned at 0.8 of its prediction, the first at 1.04.) The four
-             layers of the CNN, ``--full``, 36 s on one H100: 0.94 to 1.09 and 0.98 to
-             1.01, all thirteen PASS. (3 seeds, budget 12, 2026-11-28.)
+             photos10, budgets 60, 80 and 7, 2026-11-27. In a pilot Lion's layers turned
+             at 0.8 of its prediction, the first at 1.04.) The CNN's four layers: 0.94
+             to 1.09 and 0.98 to 1.01, all PASS. (3 seeds, budget 12, 2026-11-28.)
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and with which exit code."""
 
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import xarray as xr
 
 import wdjax
-from wdjax import cli, exit_codes, sweep
+from wdjax import cli, exit_codes, sweep, terminal
 from wdjax.inspect import MEANINGS, WITHOUT_CONVERSION
 
 ROOT = Path(__file__).parents[1]
@@ -287,6 +288,17 @@ def test_it_needs_no_extra_and_no_letters_beyond_ascii():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("0.0001\nexact: optax is ?_t")
+
+
+def test_what_a_stream_cannot_show_is_a_question_mark_there(monkeypatch):
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+        monkeypatch.setattr(sys, name, stream)
+        terminal.tolerate()
+        print("λ = 0.1", file=stream, flush=True)
+        assert stream.buffer.getvalue() == b"? = 0.1\n"
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    terminal.tolerate()  # it shows everything
 
 
 SHORT = ("convert", "0.1", "--from", "paper", "--to", "constant")

@@ -1,9 +1,11 @@
-"""Curves of errors: what is a gap, and what is drawn."""
+"""Curves of errors: what is a gap, what is drawn, and what stays of a figure."""
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from experiments.harness import drawing
+from experiments.harness.figures import save_figure
 
 
 def test_errors_that_are_zero_or_diverged_are_gaps():
@@ -25,3 +27,15 @@ def test_a_tolerance_lies_behind_the_curves():
     curve, limit = ax.get_lines()
     assert limit.get_zorder() < curve.get_zorder()
     assert set(limit.get_ydata()) == {0.1}
+
+
+def test_a_figure_that_finds_no_room_leaves_the_older_one(tmp_path):
+    class Half(Figure):
+        def savefig(self, path, **_):
+            path.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    (tmp_path / "some.svg").write_text("older")
+    with pytest.raises(OSError, match="No space left"):
+        save_figure(Half(), tmp_path / "some")
+    assert (tmp_path / "some.svg").read_text() == "older"

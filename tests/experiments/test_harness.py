@@ -7,6 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from experiments.harness.reports import Report, load_report, save_report
 from experiments.harness.tolerances import digest, tolerances
 from wdjax import exit_codes
 from wdjax.stats import Interval
+from wdjax.sweep import files
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,6 +149,34 @@ def test_the_summary_goes_on_without_what_an_older_version_left_there(tmp_path):
     (tmp_path / "some.json").unlink()
     with pytest.raises(ValueError, match=r"older\.json is not a report"):
         summary.write(tmp_path)
+
+
+def test_a_summary_waits_for_another_and_then_reads_what_it_left(tmp_path):
+    save_report(report()._replace(name="first"), tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with files.held(tmp_path / ".summary.lock", what="it"):
+            writing = pool.submit(summary.write, tmp_path)
+            time.sleep(0.2)
+            save_report(report()._replace(name="second"), tmp_path)
+        writing.result()
+    text = (tmp_path / "summary.md").read_text()
+    assert "## first" in text
+    assert "## second" in text
+
+
+def test_a_summary_is_written_before_others_may_read(tmp_path, monkeypatch):
+    written = files.write_text
+
+    def write(path, text):
+        lock = files.held(tmp_path / ".summary.lock", what="it")
+        with pytest.raises(files.InUseError), lock:
+            pass
+        written(path, text)
+
+    save_report(report(), tmp_path)
+    monkeypatch.setattr(files, "write_text", write)
+    summary.write(tmp_path)
+    assert (tmp_path / "summary.md").exists()
 
 
 def test_generated_parts_replace_what_stands_between_their_markers():

@@ -231,6 +231,7 @@ def test_a_full_disk_ends_in_a_sentence(tmp_path, dataset, noisy, monkeypatch):
         run(noisy, dataset, tmp_path)
     monkeypatch.setattr(checkpoints, "write_arrays", written)
     assert (tmp_path / "chunk_00000.npz").exists()
+    assert (tmp_path / "flight_00001").exists()
     assert_same_bits(whole, run(noisy, dataset, tmp_path, resume=True))
 
 

@@ -174,3 +174,40 @@ def test_a_path_that_is_no_utf_8_is_written_down(tmp_path):
     odd = {"folder": "caf\udce9", "decay": float("inf")}
     for resume in (False, True):
         open_store(tmp_path, odd, resume=resume, every=1.0).close()
+
+
+@pytest.mark.parametrize("size", [2**20 - 1, 2**20, 2**20 + 1, 5 * 2**19])
+def test_a_content_longer_than_one_block_is_sealed_as_a_whole(tmp_path, size):
+    path = tmp_path / "long"
+    path.write_bytes(bytes(size))
+    files.seal(path)
+    whole = path.read_bytes()
+    files.check_seal(io.BytesIO(whole))
+    for place in (0, size - 1):
+        altered = bytearray(whole)
+        altered[place] ^= 1
+        with pytest.raises(files.AlteredError, match="not those that were written"):
+            files.check_seal(io.BytesIO(altered))
+
+
+@pytest.mark.parametrize("text", ["5", '["digest"]', '"digest"', "null"])
+def test_json_that_is_no_object_was_not_sealed_here(text):
+    with pytest.raises(files.AlteredError, match="it has no 'digest'"):
+        files.unsealed_json(text)
+
+
+def test_json_too_deep_to_be_read_was_not_sealed_here():
+    nested = "[" * 100_000 + "]" * 100_000
+    with pytest.raises(files.AlteredError, match="it is no JSON"):
+        files.unsealed_json(f'{{"a": {nested}, "digest": ""}}')
+
+
+def test_json_too_deep_to_be_written_was_not_sealed_here(monkeypatch):
+    """Which depth that is differs from Python to Python."""
+
+    def too_deep(content):
+        raise RecursionError
+
+    monkeypatch.setattr(files, "_json", too_deep)
+    with pytest.raises(files.AlteredError, match="not the one that was written"):
+        files.unsealed_json('{"digest": ""}')

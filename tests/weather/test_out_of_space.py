@@ -3,9 +3,11 @@
 import errno
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ import xarray as xr
 from experiments.harness import cli
 from wdjax import sweep
 from wdjax.sweep import files, memory
+from wdjax.sweep.layout import check_layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +70,7 @@ def test_a_file_that_finds_no_room_leaves_the_older_one(tmp_path):
     assert left <= {"result.nc", "study", "study.json", ".lock_00000"}
 
 
-@pytest.mark.parametrize("number", files.NO_ROOM)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_the_command_line_says_what_to_do_of_a_full_disk(monkeypatch, capsys, number):
     full = OSError(number, os.strerror(number), "summary.md")
     assert says(monkeypatch, capsys, full) == (
@@ -77,6 +80,9 @@ def test_the_command_line_says_what_to_do_of_a_full_disk(monkeypatch, capsys, nu
             "finished is saved: make room, and go on with --resume\n"
         ),
     )
+    nameless = OSError(number, os.strerror(number))
+    said = says(monkeypatch, capsys, nameless)[1]
+    assert said.startswith("error: there is no room for what is written (")
 
 
 def test_the_command_line_says_what_to_do_without_memory(monkeypatch, capsys):
@@ -98,6 +104,40 @@ def test_the_command_line_says_what_to_do_without_memory(monkeypatch, capsys):
 def test_other_errors_keep_their_traceback(monkeypatch, capsys, error):
     with pytest.raises(type(error)):
         says(monkeypatch, capsys, error)
+
+
+Jax = jax.errors.JaxRuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "exhausted"),
+    [
+        (MemoryError(), True),
+        (Jax("RESOURCE_EXHAUSTED: Failed to allocate request for 2.00GiB"), True),
+        (Jax("INTERNAL: Error dispatching computation: Out of memory"), True),
+        (Jax("INTERNAL: a fault of ours"), False),
+        (ValueError("RESOURCE_EXHAUSTED: the user's patience"), False),
+    ],
+)
+def test_memory_ran_out_where_python_or_xla_says_so(error, exhausted):
+    assert memory.is_exhausted(error) == exhausted
+
+
+def test_a_reason_is_a_line_and_the_room_that_is_left(tmp_path, monkeypatch):
+    usage = SimpleNamespace(total=9e9, used=6.5e9, free=2.5e9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    path = tmp_path / "result.nc"
+    for error, line in (
+        (OSError(errno.ENOSPC, "No space left", "result.nc"), "No space left"),
+        (RuntimeError("NetCDF: HDF error\nin some file"), "NetCDF: HDF error"),
+        (RuntimeError(), "RuntimeError()"),
+    ):
+        assert files.reason(error, path) == f"{line}; its disk has 2.5 GB left"
+
+
+def test_a_reason_does_without_a_disk_that_is_gone(tmp_path):
+    error = OSError(errno.EIO, "Input/output error")
+    assert files.reason(error, tmp_path / "gone" / "a") == "Input/output error"
 
 
 def says(monkeypatch, capsys, error):
@@ -129,10 +169,21 @@ def test_a_study_that_does_not_fit_says_which_layout_it_had(tmp_path):
     with pytest.raises(MemoryError, match="does not fit into memory") as caught:
         sweep.run(huge, grid, jnp.ones(()), **options)
     assert "It trained 2 cells at once on each of 1 devices" in str(caught.value)
+    assert "with 4 in flight" in str(caught.value)
     assert "sweep.Layout(1, 1, 2)" in str(caught.value)
-    small = sweep.Layout(1, 1, 2)
-    with pytest.raises(MemoryError, match="fewer cells"), memory.within(small):
+    small, said = sweep.Layout(1, 1, 2), r"\(Unable to allocate .* fewer cells"
+    with pytest.raises(MemoryError, match=said), memory.within(small):
         np.ones((10**9, 10**9))
+
+
+@pytest.mark.parametrize("given", [(1, 1, 1), (2, 1, 2), (2, 3, 6), (2, 8, 64)])
+def test_the_layout_that_it_offers_is_one_and_is_no_larger(given):
+    with pytest.raises(MemoryError) as caught, memory.within(sweep.Layout(*given)):
+        raise MemoryError
+    offered = re.search(r"sweep\.Layout\((.*?)\)", str(caught.value))
+    smaller = sweep.Layout(*map(int, offered[1].split(", ")))
+    check_layout(smaller)
+    assert all(n <= m for n, m in zip(smaller, given, strict=True))
 
 
 def test_other_errors_of_a_study_pass_as_they_are():

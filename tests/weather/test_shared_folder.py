@@ -2,17 +2,20 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import filelock
 import pytest
 
 from experiments.harness.reports import load_report
 from wdjax import sweep
 from wdjax.sweep import files
-from wdjax.sweep.store import StoreError, open_store
+from wdjax.sweep.store import StoreError, _wait_for, open_store
 
 ROOT = Path(__file__).parents[2]
 CHILD = ROOT / "tests" / "sweep" / "child.py"
@@ -51,7 +54,8 @@ def test_a_second_run_is_refused_for_as_long_as_the_first_one_lives(tmp_path):
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "in\n"
-        with pytest.raises(StoreError, match="is in use by another run"):
+        said = f"^{re.escape(str(tmp_path))} is in use by another run. Wait"
+        with pytest.raises(StoreError, match=said):
             open_store(tmp_path, {"decay": [0.1]}, resume=True, every=1.0)
     finally:
         process.kill()  # which leaves no time to tidy up
@@ -61,11 +65,36 @@ def test_a_second_run_is_refused_for_as_long_as_the_first_one_lives(tmp_path):
 
 def test_a_store_that_was_refused_or_closed_holds_nothing(tmp_path):
     open_store(tmp_path, {"decay": [0.1]}, resume=False, every=1.0).close()
-    with pytest.raises(StoreError, match="another study"):
+    with pytest.raises(StoreError, match="another study") as kept:
         open_store(tmp_path, {"decay": [0.2]}, resume=True, every=1.0)
     with pytest.raises(StoreError, match="unfinished run"):
         open_store(tmp_path, {"decay": [0.1]}, resume=False, every=1.0)
     open_store(tmp_path, {"decay": [0.1]}, resume=True, every=1.0).close()
+    assert kept.tb  # which knows the store
+
+
+def test_where_there_are_no_locks_a_run_does_without(tmp_path, monkeypatch):
+    def missing(lock):
+        raise NotImplementedError
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", missing)
+    open_store(tmp_path, {}, resume=False, every=1.0).close()
+
+
+def test_another_process_waits_for_the_first_and_is_asked_for_no_resume(tmp_path):
+    folder = tmp_path / "study"
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(open_store, folder, {}, resume=False, every=1.0, process=1)
+        time.sleep(0.2)
+        early = folder.exists()
+        open_store(folder, {}, resume=True, every=1.0).close()
+        other.result().close()
+    assert not early
+
+
+def test_a_folder_that_is_not_shared_is_met(tmp_path):
+    with pytest.raises(StoreError, match=r"has not appeared in 0 s.*one shared\?"):
+        _wait_for(tmp_path / "study.json", seconds=0.0)
 
 
 @pytest.mark.slow  # three studies in processes of their own

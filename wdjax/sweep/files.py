@@ -108,7 +108,7 @@ def check_seal(file: io.BufferedIOBase) -> None:
         left -= len(block)
     found = file.read()
     file.seek(0)
-    if not (found.startswith(MARK) and found.endswith(b"\n")):
+    if not found.startswith(MARK):
         raise AlteredError("it has no digest: it was cut off, or is another file")
     if found != MARK + digest.hexdigest().encode() + b"\n":
         raise AlteredError("its bytes are not those that were written")
@@ -189,7 +189,7 @@ def held(path: Path, *, seconds: float = 0.0, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    # Not for the thread alone: Orbax writes in another one.
+    # Not for one thread alone: another may be the one that lets go.
     lock = FileLock(path, timeout=seconds, thread_local=False)
     try:
         lock.acquire()

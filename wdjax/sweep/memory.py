@@ -38,9 +38,10 @@ def within(layout: Layout) -> Iterator[None]:
             raise
         said = files.first_line(error)
         devices, block, chunk = layout
+        half = devices * max(1, chunk // devices // 2)  # devices share it evenly
         raise MemoryError(
             f"The study does not fit into memory ({said}). It trained {block} cells at "
             f"once on each of {devices} devices, with {chunk} in flight; give a "
             f"smaller layout, such as sweep.Layout({devices}, {max(1, block // 2)}, "
-            f"{max(1, chunk // 2)}), a smaller batch, or fewer cells."
+            f"{half}), a smaller batch, or fewer cells."
         ) from error

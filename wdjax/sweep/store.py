@@ -127,8 +127,7 @@ class Store:
             return
         with _explained(self.folder), self._patient():
             manager = self._manager_of(flight.number)
-            if flight.segment not in manager.all_steps():
-                checkpoints.save(manager, flight)
+            checkpoints.save(manager, flight)
         self._kept_at = time.monotonic()
 
     def close(self) -> None:
@@ -152,8 +151,7 @@ class Store:
         manager, self._manager, self._flying = self._manager, None, -1
         if manager is not None:
             with self._patient():
-                manager.wait_until_finished()
-                manager.close()
+                manager.close()  # which waits
 
     @contextlib.contextmanager
     def _patient(self) -> Iterator[None]:

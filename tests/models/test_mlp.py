@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wdjax.models import mlp
+from wdjax.models import cnn, mlp
 from wdjax.models.model import paths
 
 SHAPE = (4, 3, 2)
@@ -125,6 +125,8 @@ def test_different_keys_give_different_weights():
 def test_a_single_width_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match=r"hidden is 64; .*such as \(64,\)"):
         mlp(64)
+    with pytest.raises(ValueError, match=r"channels is 16; .*such as \(16,\)"):
+        cnn(16)
 
 
 def test_images_of_another_shape_are_refused():

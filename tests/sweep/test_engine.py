@@ -171,6 +171,7 @@ def test_a_block_shares_its_seed_and_its_minibatches(dataset, linear):
         ({"seed": [0], "decay": 0.1}, "axis 'decay' is 0.1; give a list of values"),
         ({"seed": [0], "decay": "0.1"}, "axis 'decay' is '0.1'; give a list"),
         ({"seed": [0], "decay": np.array(0.1)}, r"axis 'decay' is array\(0.1\); give"),
+        ({"seed": [0, 0.5]}, "axis 'seed' .*0.5.*integers only"),
         ({"seed": [0], "opt": ["adam", "sgd"]}, "axis 'opt' .*'adam'.*run_static"),
         ({"seed": [0], "decay": []}, "axis 'decay' is empty"),
         ({"seed": [0], "decay": [0.1, np.nan]}, "axis 'decay' holds nan"),

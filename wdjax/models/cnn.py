@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.feed_forward import FeedForward
+from wdjax.models.feed_forward import FeedForward, check_widths
 from wdjax.models.layers import Conv
 from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx
@@ -59,11 +59,15 @@ def cnn(
     Returns:
         The model.
 
+    Raises:
+        ValueError: ``channels`` is one number.
+
     References:
         Springenberg et al., *Striving for Simplicity: The All Convolutional Net*,
         2015 (strides for pooling). Lin, Chen & Yan, *Network In Network*, 2014,
         section 3.2 (the mean over positions).
     """
+    check_widths("channels", channels)
     param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     use_bias = not (normalise or scale_invariant)
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TypeAlias
 
 from flax import nnx
@@ -12,6 +13,18 @@ from wdjax.models.model import check_images
 from wdjax.models.normalise import standardise
 
 MakeLayer: TypeAlias = Callable[[int, int, int], nnx.Module]
+
+
+def check_widths(name: str, widths: Sequence[int]) -> None:
+    """Refuse one number in place of one for each layer.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if isinstance(widths, Integral):
+        raise ValueError(
+            f"{name} is {widths}; give the width of each layer, such as ({widths},)."
+        )
 
 
 class FeedForward(nnx.Module):

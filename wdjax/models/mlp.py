@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wdjax.models.feed_forward import FeedForward
+from wdjax.models.feed_forward import FeedForward, check_widths
 from wdjax.models.model import Model
 from wdjax.models.nnx_adapter import from_nnx
 from wdjax.models.product import dot_general
@@ -65,10 +64,7 @@ def mlp(
         He et al., *Delving Deep into Rectifiers*, 2015, equation (10).
         LeCun et al., *Efficient BackProp*, 1998, equation (16).
     """
-    if isinstance(hidden, Integral):
-        raise ValueError(
-            f"hidden is {hidden}; give the width of each layer, such as ({hidden},)."
-        )
+    check_widths("hidden", hidden)
     param_dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     use_bias = not (normalise or scale_invariant)
 

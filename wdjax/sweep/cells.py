@@ -215,12 +215,15 @@ def _array(name: str, values: Iterable[Any], dtype: DTypeLike) -> np.ndarray:
             f"[{values}]."
         ) from None
     try:
-        return np.asarray(listed, dtype)
+        array = np.asarray(listed, dtype)
     except (TypeError, ValueError):
         raise ValueError(
             f"The axis {name!r} holds {listed}; all values must be numbers. What is "
             "none, such as which optimizer, goes to sweep.run_static."
         ) from None
+    if array.dtype.kind == "i" and not np.array_equal(array, listed):
+        raise ValueError(f"The axis {name!r} holds {listed}; it takes integers only.")
+    return array
 
 
 def _check_values(name: str, values: np.ndarray) -> None:

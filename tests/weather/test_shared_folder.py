@@ -1,6 +1,7 @@
 """A folder shared by two runs at once loses nothing."""
 
 import contextlib
+import errno
 import os
 import re
 import subprocess
@@ -73,12 +74,31 @@ def test_a_store_that_was_refused_or_closed_holds_nothing(tmp_path):
     assert kept.tb  # which knows the store
 
 
-def test_where_there_are_no_locks_a_run_does_without(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError(),
+        OSError(errno.ENOLCK, "No locks available"),
+        OSError(errno.ENOTSUP, "Operation not supported"),
+        OSError(errno.ENOSYS, "Function not implemented"),
+    ],
+    ids=repr,
+)
+def test_where_there_are_no_locks_a_run_does_without(tmp_path, monkeypatch, error):
     def missing(lock):
-        raise NotImplementedError
+        raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", missing)
     open_store(tmp_path, {}, resume=False, every=1.0).close()
+
+
+def test_a_lock_that_may_not_be_made_is_an_error(tmp_path, monkeypatch):
+    def forbidden(lock):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", forbidden)
+    with pytest.raises(StoreError, match="Permission denied"):
+        open_store(tmp_path, {}, resume=False, every=1.0)
 
 
 def test_another_process_waits_for_the_first_and_is_asked_for_no_resume(tmp_path):

@@ -23,6 +23,7 @@ MARK = b"\nwdjax-sha256 "
 SEAL_BYTES = len(MARK) + 64 + 1
 FIELD = "digest"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # of some cluster's file systems
 
 
 class AlteredError(ValueError):
@@ -198,8 +199,11 @@ def held(path: Path, *, seconds: float = 0.0, what: str) -> Iterator[None]:
             f"{what} is in use by another run. Wait for its end, or choose another "
             "folder with --out."
         ) from None
-    except NotImplementedError:  # some cluster's file systems have no locks
+    except NotImplementedError:
         pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     try:
         yield
     finally:

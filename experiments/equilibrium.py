@@ -148,7 +148,7 @@ def predict(config: Config) -> Predictions:
     """Sizes, angles and exponents from theory."""
     d, G, delta = config.size, config.gradient_norm, config.decay_rate
     sgd, adam = walk_rates(config, "SGD+L2"), walk_rates(config, "Adam+L2")
-    adam_norm = equilibrium.adam_l2_norm(*adam, d**0.5 * G)
+    adam_norm = equilibrium.norm_adam_l2(*adam, d**0.5 * G)
     rates = methods.rates("SGD+L2", config.network_decay_rate)
     walks = {
         "AdamW": (
@@ -156,12 +156,12 @@ def predict(config: Config) -> Predictions:
             stationary.rotation_adamw(delta, BETA),
         ),
         "SGD+L2": (
-            stationary.norm_sgdm(*sgd, BETA, G) / d**0.5,
-            stationary.rotation_sgdm(*sgd, BETA),
+            stationary.norm_sgd_l2(*sgd, BETA, G) / d**0.5,
+            stationary.rotation_sgd_l2(*sgd, BETA),
         ),
         "Adam+L2": (
             adam_norm / d**0.5,
-            equilibrium.adam_l2_rotation(adam.learning_rate, adam_norm, BETA, d),
+            equilibrium.rotation_adam_l2(adam.learning_rate, adam_norm, BETA, d),
         ),
         "Lion": (
             stationary.rms_lion(methods.ALPHAS["Lion"], delta, BETA, B2_LION),
@@ -173,7 +173,7 @@ def predict(config: Config) -> Predictions:
         {"AdamW": 0.0, "Adam+L2": 0.5, "SGD+L2": 1.0},
         {
             "AdamW": float(stationary.rotation_adamw(config.network_decay_rate, BETA)),
-            "SGD+L2": float(stationary.rotation_sgdm(*rates, BETA)),
+            "SGD+L2": float(stationary.rotation_sgd_l2(*rates, BETA)),
         },
     )
 

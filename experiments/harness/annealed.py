@@ -89,8 +89,8 @@ class Method(NamedTuple):
         """Of a layer in equilibrium at the peak."""
         alpha, delta = self.learning_rate, plan.decay_rate
         if self.adam:
-            return float(equilibrium.adamw_rms(alpha, delta)) * size**0.5
-        return float(equilibrium.sgd_norm(alpha, delta, BETA, gradient_norm))
+            return float(equilibrium.rms_adamw(alpha, delta)) * size**0.5
+        return float(equilibrium.norm_sgd(alpha, delta, BETA, gradient_norm))
 
     def ratio(self, plan: Annealing, multiplier: float, size: int) -> float:
         """What theory says of ‖g‖/‖w‖, or of ‖g‖/(√L‖w‖) for AdamW.

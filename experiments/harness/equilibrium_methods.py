@@ -56,5 +56,5 @@ def adam_l2_rates(decay_rate: float, gradient_norm: float, size: int) -> Rates:
     """
     alpha = ALPHAS["Adam+L2"]
     # s = G/(d·rms) and rms = α/√2δ, as AdamW's.
-    s = gradient_norm / (size * equilibrium.adamw_rms(alpha, decay_rate))
+    s = gradient_norm / (size * equilibrium.rms_adamw(alpha, decay_rate))
     return Rates(alpha, float(decay_rate * s / alpha))

@@ -168,7 +168,7 @@ def test_a_partition_holds_probes_of_its_own():
 
 
 def test_the_prediction_is_made_of_the_realised_rate():
-    rotation = stationary.rotation_sgdm(0.1, 0.02, 0.9)
+    rotation = stationary.rotation_sgd_l2(0.1, 0.02, 0.9)
     probed = probe(adamw(), every=1, predict=lambda delta: delta * 0 + rotation)
     assert walk(probed)[0]["bias.predicted_rotation"] == pytest.approx(float(rotation))
     assert "bias.predicted_rotation" not in walk(probe(adamw(), every=1))[0]
@@ -244,7 +244,7 @@ def test_equilibrium_rotations_are_those_of_random_walks():
         (wdjax.adamw(rate, decay), lambda d: stationary.rotation_adamw(d, 0.9)),
         (
             wdjax.sgd_l2(rate, decay, momentum=0.9),
-            lambda d: stationary.rotation_sgdm(rate, decay, 0.9) + 0 * d,
+            lambda d: stationary.rotation_sgd_l2(rate, decay, 0.9) + 0 * d,
         ),
     ):
         rotation, predicted = jax.jit(lambda o=optimizer, p=predict: walked(o, p))()

@@ -87,8 +87,8 @@ def slope(ratios):
     return np.polyfit(np.log(last_half(ALPHAS)), np.log(last_half(ratios)), 1)[0]
 
 
-SGD_START = equilibrium.sgd_norm(PEAK, DELTA, BETA, G)
-ADAMW_START = equilibrium.adamw_rms(PEAK, DELTA) * D**0.5
+SGD_START = equilibrium.norm_sgd(PEAK, DELTA, BETA, G)
+ADAMW_START = equilibrium.rms_adamw(PEAK, DELTA) * D**0.5
 
 
 def test_sgd_with_l2_rises_as_the_root_of_one_over_alpha():
@@ -125,12 +125,12 @@ def test_adamw_with_a_corrected_decay_stays():
 
 @pytest.mark.parametrize("alpha", [1e-3, 0.5])
 def test_the_ratios_are_those_of_the_equilibrium_s_norms(alpha):
-    norm = equilibrium.sgd_norm(alpha, 1e-4, BETA, G)
+    norm = equilibrium.norm_sgd(alpha, 1e-4, BETA, G)
     ratio = annealing.sgd_ratio(alpha, 1e-4, BETA)
     assert ratio == pytest.approx(G / norm**2, rel=1e-12)
     l2 = 1e-4 * (1 - BETA) / alpha
     assert annealing.sgd_l2_ratio(alpha, l2, BETA) == pytest.approx(ratio, rel=1e-12)
-    norm = equilibrium.adamw_rms(alpha, 1e-4) * D**0.5
+    norm = equilibrium.rms_adamw(alpha, 1e-4) * D**0.5
     ratio = annealing.adamw_ratio(alpha, 1e-4 / alpha, G, D)
     assert ratio == pytest.approx(G / norm**2, rel=1e-12)
 
@@ -151,11 +151,11 @@ def test_the_lag_is_that_of_the_recursion_under_one_over_time(horizon):
     alphas = PEAK / (1 + jnp.arange(n) / horizon)
     deltas = delta * alphas / PEAK
     norm = transient.norms_adamw(1.0, alphas, deltas, D)[-1]
-    settled = equilibrium.adamw_rms(alphas[-1], deltas[-1]) * D**0.5
+    settled = equilibrium.rms_adamw(alphas[-1], deltas[-1]) * D**0.5
     expected = annealing.lag(delta, 1 / horizon, transient.ADAMW_POWER)
     assert (norm / settled) ** 2 == pytest.approx(expected, rel=2 * delta)
     norm = transient.norms_sgd(1.0, alphas, deltas, BETA, G)[-1]
-    settled = equilibrium.sgd_norm(alphas[-1], deltas[-1], BETA, G)
+    settled = equilibrium.norm_sgd(alphas[-1], deltas[-1], BETA, G)
     expected = annealing.lag(delta, 1 / horizon, transient.SGD_POWER)
     assert (norm / settled) ** 4 == pytest.approx(expected, rel=2 * delta)
 

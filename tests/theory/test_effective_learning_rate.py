@@ -39,15 +39,15 @@ PAIRS = [(0.05, 1e-3), (0.2, 1e-5)]
 
 @pytest.mark.parametrize(("alpha", "decay"), PAIRS)
 def test_in_equilibrium_they_are_those_of_the_equilibrium_s_norm(alpha, decay):
-    norm = equilibrium.sgd_norm(alpha, decay, BETA, G)
+    norm = equilibrium.norm_sgd(alpha, decay, BETA, G)
     expected = effective_learning_rate.sgd(alpha, norm)
     found = effective_learning_rate.sgd_equilibrium(decay, BETA, G)
     assert found == pytest.approx(expected, rel=1e-12)
-    norm = 50**0.5 * equilibrium.adamw_rms(alpha, decay)
+    norm = 50**0.5 * equilibrium.rms_adamw(alpha, decay)
     expected = effective_learning_rate.adam(alpha, norm)
     found = effective_learning_rate.adamw_equilibrium(decay, 50)
     assert found == pytest.approx(expected, rel=1e-12)
-    norm = equilibrium.adam_l2_norm(alpha, decay, 7.0)
+    norm = equilibrium.norm_adam_l2(alpha, decay, 7.0)
     expected = effective_learning_rate.adam(alpha, norm)
     found = effective_learning_rate.adam_l2_equilibrium(alpha, decay, 7.0)
     assert found == pytest.approx(expected, rel=1e-12)

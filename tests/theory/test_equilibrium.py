@@ -38,19 +38,19 @@ DELTA, LEADING = 1e-5, 3e-4
 
 
 def test_the_size_under_adamw_is_that_of_the_walk():
-    rms = equilibrium.adamw_rms(ALPHA, DELTA)
+    rms = equilibrium.rms_adamw(ALPHA, DELTA)
     assert rms == pytest.approx(adamw_walk(DELTA) ** 0.5, rel=LEADING)
 
 
 def test_the_norm_under_sgd_is_that_of_the_walk():
     """The noise has norm G/‖w‖ and the walk answers ‖w‖² = V·G²/‖w‖²."""
-    norm = equilibrium.sgd_norm(ALPHA, DELTA, BETA, G)
+    norm = equilibrium.norm_sgd(ALPHA, DELTA, BETA, G)
     assert norm == pytest.approx((sgdw_walk(DELTA) * G**2) ** 0.25, rel=LEADING)
 
 
 def test_the_norm_under_an_l2_penalty_is_that_of_its_fixed_point_s_decay():
     l2 = DELTA * (1 - BETA) / ALPHA
-    norm = equilibrium.sgd_norm(ALPHA, DELTA, BETA, G)
+    norm = equilibrium.norm_sgd(ALPHA, DELTA, BETA, G)
     assert norm == pytest.approx((sgd_l2_walk(l2) * G**2) ** 0.25, rel=LEADING)
     in_terms_of_l2 = (ALPHA * G**2 / (2 * l2 * (1 - BETA))) ** 0.25
     assert norm == pytest.approx(in_terms_of_l2, rel=1e-12)
@@ -83,7 +83,7 @@ def adam_l2_walk(l2, s):
 @pytest.mark.parametrize("s", [1e-3, 1.0, 30.0])
 def test_the_size_under_adam_with_l2_is_that_of_the_walk(s):
     l2 = DELTA * s / ALPHA  # so that δ = αλ₂/s
-    rms = equilibrium.adam_l2_rms(ALPHA, l2, s)
+    rms = equilibrium.rms_adam_l2(ALPHA, l2, s)
     assert rms == pytest.approx(adam_l2_walk(l2, s) ** 0.5, rel=LEADING)
 
 
@@ -92,7 +92,7 @@ def test_the_penalty_s_part_of_the_second_moment_is_of_the_order_of_delta():
     s, deltas = 2.0, np.array([1e-4, 2e-4])
     excess = [
         adam_l2_walk(delta * s / ALPHA, s)
-        / equilibrium.adam_l2_rms(ALPHA, delta * s / ALPHA, s) ** 2
+        / equilibrium.rms_adam_l2(ALPHA, delta * s / ALPHA, s) ** 2
         - 1
         for delta in deltas
     ]
@@ -103,7 +103,7 @@ def test_the_penalty_s_part_of_the_second_moment_is_of_the_order_of_delta():
 def test_the_norm_under_adam_with_l2_is_that_of_its_entries():
     """Each entry's gradient is its σ_i by the norm that all of them have."""
     sigma, l2 = np.array([0.1, 1.0, 5.0]), 1e-6
-    norm = equilibrium.adam_l2_norm(ALPHA, l2, sigma.sum())
+    norm = equilibrium.norm_adam_l2(ALPHA, l2, sigma.sum())
     squares = [adam_l2_walk(l2, s / norm) for s in sigma]
     assert norm == pytest.approx(sum(squares) ** 0.5, rel=LEADING)
 
@@ -111,8 +111,8 @@ def test_the_norm_under_adam_with_l2_is_that_of_its_entries():
 def test_the_rotation_under_adam_with_l2_is_the_length_of_a_step_by_the_norm():
     """In the letters of one paper: κ^½·(2α²λ₂d/G)^(1/3), for entries alike."""
     d, l2 = 50, 1e-6
-    norm = equilibrium.adam_l2_norm(ALPHA, l2, d**0.5 * G)
-    phi = equilibrium.adam_l2_rotation(ALPHA, norm, BETA, d)
+    norm = equilibrium.norm_adam_l2(ALPHA, l2, d**0.5 * G)
+    phi = equilibrium.rotation_adam_l2(ALPHA, norm, BETA, d)
     kappa = (1 - BETA) / (1 + BETA)
     expected = kappa**0.5 * (2 * ALPHA**2 * l2 * d / G) ** (1 / 3)
     assert phi == pytest.approx(expected, rel=1e-12)
@@ -120,7 +120,7 @@ def test_the_rotation_under_adam_with_l2_is_the_length_of_a_step_by_the_norm():
 
 def test_what_is_left_of_the_leading_order_is_proportional_to_delta():
     def excess(delta):
-        return adamw_walk(delta) / equilibrium.adamw_rms(ALPHA, delta) ** 2 - 1
+        return adamw_walk(delta) / equilibrium.rms_adamw(ALPHA, delta) ** 2 - 1
 
     assert excess(2e-4) / excess(1e-4) == pytest.approx(2.0, rel=0.01)
 
@@ -130,27 +130,27 @@ INVERSES = {
         lambda d: equilibrium.rotation(d, BETA),
         lambda x: equilibrium.rotation_decay(x, BETA),
     ),
-    "adamw_rms": (
-        lambda d: equilibrium.adamw_rms(ALPHA, d),
-        lambda x: equilibrium.adamw_rms_decay(ALPHA, x),
+    "rms_adamw": (
+        lambda d: equilibrium.rms_adamw(ALPHA, d),
+        lambda x: equilibrium.rms_adamw_decay(ALPHA, x),
     ),
-    "sgd_norm": (
-        lambda d: equilibrium.sgd_norm(ALPHA, d, BETA, G),
-        lambda x: equilibrium.sgd_norm_decay(ALPHA, x, BETA, G),
+    "norm_sgd": (
+        lambda d: equilibrium.norm_sgd(ALPHA, d, BETA, G),
+        lambda x: equilibrium.norm_sgd_decay(ALPHA, x, BETA, G),
     ),
-    "adam_l2_rms": (
-        lambda lam: equilibrium.adam_l2_rms(ALPHA, lam, 0.3),
-        lambda x: equilibrium.adam_l2_rms_decay(ALPHA, x, 0.3),
+    "rms_adam_l2": (
+        lambda lam: equilibrium.rms_adam_l2(ALPHA, lam, 0.3),
+        lambda x: equilibrium.rms_adam_l2_decay(ALPHA, x, 0.3),
     ),
-    "adam_l2_norm": (
-        lambda lam: equilibrium.adam_l2_norm(ALPHA, lam, 7.0),
-        lambda x: equilibrium.adam_l2_norm_decay(ALPHA, x, 7.0),
+    "norm_adam_l2": (
+        lambda lam: equilibrium.norm_adam_l2(ALPHA, lam, 7.0),
+        lambda x: equilibrium.norm_adam_l2_decay(ALPHA, x, 7.0),
     ),
-    "adam_l2_rotation": (
-        lambda lam: equilibrium.adam_l2_rotation(
-            ALPHA, equilibrium.adam_l2_norm(ALPHA, lam, 7.0), BETA, 50
+    "rotation_adam_l2": (
+        lambda lam: equilibrium.rotation_adam_l2(
+            ALPHA, equilibrium.norm_adam_l2(ALPHA, lam, 7.0), BETA, 50
         ),
-        lambda x: equilibrium.adam_l2_rotation_decay(ALPHA, x, BETA, 7.0, 50),
+        lambda x: equilibrium.rotation_adam_l2_decay(ALPHA, x, BETA, 7.0, 50),
     ),
 }
 
@@ -222,9 +222,9 @@ def test_a_scale_invariant_layer_settles_there(name):
         "sgdw": sgd(delta),
         "sgd with l2": sgd(l2=delta * (1 - BETA) / ALPHA),
     }
-    norm = equilibrium.sgd_norm(ALPHA, delta, BETA, G)
+    norm = equilibrium.norm_sgd(ALPHA, delta, BETA, G)
     if name == "adamw":
-        norm = equilibrium.adamw_rms(ALPHA, delta) * DIMENSION**0.5
+        norm = equilibrium.rms_adamw(ALPHA, delta) * DIMENSION**0.5
     square, squared_angle = settled(steps[name], norm)
     assert square == pytest.approx(norm**2, rel=OF_THE_NORM)
     phi = equilibrium.rotation(delta, BETA)
@@ -233,8 +233,8 @@ def test_a_scale_invariant_layer_settles_there(name):
 
 def test_a_scale_invariant_layer_of_adam_with_l2_settles_there():
     l2 = 2e-3 * 0.02 / ALPHA  # δ = αλ₂/s is 2e-3 where a gradient's entries are 0.02
-    norm = equilibrium.adam_l2_norm(ALPHA, l2, DIMENSION**0.5 * G)
+    norm = equilibrium.norm_adam_l2(ALPHA, l2, DIMENSION**0.5 * G)
     square, squared_angle = settled(adam(l2=l2), norm)
     assert square == pytest.approx(norm**2, rel=OF_THE_NORM)
-    phi = equilibrium.adam_l2_rotation(ALPHA, norm, BETA, DIMENSION)
+    phi = equilibrium.rotation_adam_l2(ALPHA, norm, BETA, DIMENSION)
     assert squared_angle == pytest.approx(phi**2, rel=OF_THE_NORM)  # it is 1/‖w‖²

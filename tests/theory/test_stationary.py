@@ -58,9 +58,9 @@ def test_sgdw_has_the_stationary_moments(alpha, delta, beta):
 def test_sgd_with_l2_has_the_stationary_moments(alpha, delta, beta):
     lam = delta / alpha
     variance, correlation = coupled(alpha, lam, beta)
-    norm = stationary.norm_sgdm(alpha, lam, beta, 7.0)
+    norm = stationary.norm_sgd_l2(alpha, lam, beta, 7.0)
     np.testing.assert_allclose(norm**2, variance * 49.0 / norm**2, rtol=EXACT)
-    angle = stationary.rotation_sgdm(alpha, lam, beta)
+    angle = stationary.rotation_sgd_l2(alpha, lam, beta)
     np.testing.assert_allclose(1 - np.cos(angle), 1 - correlation, rtol=1e-7)
 
 
@@ -130,7 +130,7 @@ def test_small_rates_give_the_published_leading_orders():
         stationary.rms_adamw(0.3, delta, 0.9), 0.3 / np.sqrt(2 * delta), rtol=1e-7
     )
     np.testing.assert_allclose(
-        stationary.rotation_sgdm(0.1, delta / 0.1, 0.9),
+        stationary.rotation_sgd_l2(0.1, delta / 0.1, 0.9),
         np.sqrt(2 * delta / 1.9),
         rtol=1e-8,
     )
@@ -150,15 +150,15 @@ def test_the_leading_orders_are_left_behind_in_proportion_to_delta():
         ),
         "rms": (
             lambda d: stationary.rms_adamw(0.1, d, 0.9),
-            lambda d: equilibrium.adamw_rms(0.1, d),
+            lambda d: equilibrium.rms_adamw(0.1, d),
         ),
         "norm": (
             lambda d: stationary.norm_sgdw(0.1, d, 0.9, 3.0),
-            lambda d: equilibrium.sgd_norm(0.1, d, 0.9, 3.0),
+            lambda d: equilibrium.norm_sgd(0.1, d, 0.9, 3.0),
         ),
         "norm under L2": (
-            lambda d: stationary.norm_sgdm(0.1, d, 0.9, 3.0),
-            lambda d: equilibrium.sgd_norm(0.1, d, 0.9, 3.0),
+            lambda d: stationary.norm_sgd_l2(0.1, d, 0.9, 3.0),
+            lambda d: equilibrium.norm_sgd(0.1, d, 0.9, 3.0),
         ),
     }
     for name, (exact, leading) in pairs.items():
@@ -234,8 +234,8 @@ WALKS = {
     ),
     "sgd_l2": (
         sgd_l2,
-        rms_of(stationary.norm_sgdm(ALPHA, DELTA / ALPHA, BETA, 3.0)),
-        stationary.rotation_sgdm(ALPHA, DELTA / ALPHA, BETA),
+        rms_of(stationary.norm_sgd_l2(ALPHA, DELTA / ALPHA, BETA, 3.0)),
+        stationary.rotation_sgd_l2(ALPHA, DELTA / ALPHA, BETA),
     ),
     "lion": (
         lion,
@@ -264,8 +264,8 @@ def test_every_form_is_traceable_and_differentiable():
         lambda d: stationary.rotation_adamw(d, 0.9),
         lambda d: stationary.rms_adamw(0.1, d, 0.9),
         lambda d: stationary.norm_sgdw(0.1, d, 0.9, 1.0),
-        lambda d: stationary.rotation_sgdm(0.1, d, 0.9),
-        lambda d: stationary.norm_sgdm(0.1, d, 0.9, 1.0),
+        lambda d: stationary.rotation_sgd_l2(0.1, d, 0.9),
+        lambda d: stationary.norm_sgd_l2(0.1, d, 0.9, 1.0),
         lambda d: stationary.rotation_lion(d, 0.9, 0.99),
         lambda d: stationary.rms_lion(0.1, d, 0.9, 0.99),
         lambda d: stationary.rms_sign(0.1, d, jnp.array([0.5, 0.2])),
@@ -282,4 +282,4 @@ def test_decay_alone_without_memory_turns_by_its_own_rate():
         expected = np.arccos(1 - delta)
         assert stationary.rotation_adamw(delta, 0.0) == pytest.approx(expected)
         assert stationary.rotation_lion(delta, 0.0, 0.99) == pytest.approx(expected)
-        assert stationary.rotation_sgdm(delta, 1.0, 0.0) == pytest.approx(expected)
+        assert stationary.rotation_sgd_l2(delta, 1.0, 0.0) == pytest.approx(expected)

@@ -44,7 +44,7 @@ def test_adamw_with_momentum_is_late_by_the_momentum(start):
     Each is 2δ of ‖w∞‖².
     """
     delta, beta, t = 1e-4, 0.9, np.array([500, 5_000, 20_000])
-    settled = equilibrium.adamw_rms(ALPHA, delta)
+    settled = equilibrium.rms_adamw(ALPHA, delta)
     moments = second_moments(start * settled, delta, beta, 20_000)[t - 1]
     norms = at(transient.norm_adamw, t, start * settled, settled, delta)
     np.testing.assert_allclose(
@@ -64,7 +64,7 @@ def sgd_squares(start, delta, C, steps):
 @starts
 def test_the_fourth_power_is_linear_for_sgd(start):
     delta, t = 1e-4, np.array([100, 3_000, 20_000])
-    settled = equilibrium.sgd_norm(ALPHA, delta, 0.0, G)
+    settled = equilibrium.norm_sgd(ALPHA, delta, 0.0, G)
     squares = sgd_squares(start * settled, delta, ALPHA * G, 20_000)[t - 1]
     norms = at(transient.norm_sgd, t, start * settled, settled, delta)
     # The next order is C⁴/‖w‖⁴ = 2δ‖w∞‖⁴·(‖w∞‖/‖w‖)⁴: near the start 0.1 it is large,
@@ -76,7 +76,7 @@ def test_the_fourth_power_is_linear_for_sgd(start):
 def test_what_the_fourth_power_leaves_out_is_proportional_to_delta():
     def excess(delta):
         t = int(0.3 / delta)
-        settled = equilibrium.sgd_norm(ALPHA, delta, 0.0, G)
+        settled = equilibrium.norm_sgd(ALPHA, delta, 0.0, G)
         exact = sgd_squares(2 * settled, delta, ALPHA * G, t)[-1]
         return exact / transient.norm_sgd(t, 2 * settled, settled, delta) ** 2 - 1
 
@@ -133,12 +133,12 @@ def test_a_scale_invariant_layer_follows(kind, start):
     """
     heavy = kind.startswith("heavy")
     delta, beta, steps = (1e-4, 0.9, 2_500) if heavy else (2e-3, 0.0, 250)
-    settled = equilibrium.sgd_norm(ALPHA, delta, beta, G)
+    settled = equilibrium.norm_sgd(ALPHA, delta, beta, G)
     step, norm = sgd(delta, beta), transient.norm_sgd
     if kind == "heavy ball with l2":
         step = sgd_with_l2(delta * (1 - beta) / ALPHA, beta)
     if kind == "signs":
-        settled = equilibrium.adamw_rms(ALPHA, delta) * np.sqrt(D)
+        settled = equilibrium.rms_adamw(ALPHA, delta) * np.sqrt(D)
         step, norm = signs(delta), transient.norm_adamw
     found = walked(step, start * settled, steps)[49:]
     t = np.arange(50, steps + 1)
@@ -204,7 +204,7 @@ def test_under_a_schedule_the_squares_follow_their_recursions():
 def test_under_a_falling_schedule_a_walk_follows_too():
     n, l2, beta = 1_500, 0.008, 0.9
     alphas = ALPHA / (1 + np.arange(n) / 500)
-    start = equilibrium.sgd_norm(ALPHA, ALPHA * l2 / (1 - beta), beta, G)
+    start = equilibrium.norm_sgd(ALPHA, ALPHA * l2 / (1 - beta), beta, G)
     rates = iter(alphas)
 
     def step(w, g, m):

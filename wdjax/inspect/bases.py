@@ -78,7 +78,7 @@ def _sgdw(alpha: float, delta: float, memory: Memory) -> Equilibrium:
 
 
 def _sgd_l2(alpha: float, l2: float, memory: Memory) -> Equilibrium:
-    rotation = stationary.rotation_sgdm(alpha, l2, memory.momentum)
+    rotation = stationary.rotation_sgd_l2(alpha, l2, memory.momentum)
     return Equilibrium(None, float(rotation))
 
 

@@ -243,8 +243,8 @@ SGD_ROTATION = Measure(
 )
 ADAM_RMS = Measure(
     "rms(θ_i) = α_t/√(2δ)",
-    lambda rms, at, _: equilibrium.adamw_rms_decay(at.rate, rms),
-    lambda delta, at, _: equilibrium.adamw_rms(at.rate, delta),
+    lambda rms, at, _: equilibrium.rms_adamw_decay(at.rate, rms),
+    lambda delta, at, _: equilibrium.rms_adamw(at.rate, delta),
     ("learning_rate",),
     exactness="asymptotic",
     condition=BALANCE,
@@ -252,10 +252,10 @@ ADAM_RMS = Measure(
 )
 SGD_NORM = Measure(
     "‖θ‖ = √(α_t·G/((1 − β)√(2δ))), G = rms‖gradient‖ at ‖θ‖ = 1",
-    lambda norm, at, _: equilibrium.sgd_norm_decay(
+    lambda norm, at, _: equilibrium.norm_sgd_decay(
         at.rate, norm, at.momentum, at.gradient_norm
     ),
-    lambda delta, at, _: equilibrium.sgd_norm(
+    lambda delta, at, _: equilibrium.norm_sgd(
         at.rate, delta, at.momentum, at.gradient_norm
     ),
     ("learning_rate", "momentum", "gradient_norm"),

@@ -66,7 +66,7 @@ def sgd_equilibrium(
 
     .. math:: \frac{\alpha}{\|w\|^2} = \frac{(1-\beta)\sqrt{2\,\delta}}{G}
 
-    From :func:`wdjax.theory.equilibrium.sgd_norm`. For an L2 penalty,
+    From :func:`wdjax.theory.equilibrium.norm_sgd`. For an L2 penalty,
     :math:`\delta = \alpha\lambda_2/(1-\beta)`, it is
     :math:`\sqrt{2\alpha\lambda_2(1-\beta)}/G`.
 
@@ -87,7 +87,7 @@ def adamw_equilibrium(decay_rate: ScalarLike, size: int) -> ScalarLike:
 
     .. math:: \frac{\alpha}{\|w\|} = \sqrt{\frac{2\,\delta}{d}}
 
-    From :func:`wdjax.theory.equilibrium.adamw_rms`: neither loss nor learning rate
+    From :func:`wdjax.theory.equilibrium.rms_adamw`: neither loss nor learning rate
     enters, but in :math:`\delta`.
 
     Args:
@@ -108,7 +108,7 @@ def adam_l2_equilibrium(
     .. math:: \frac{\alpha}{\|w\|} =
               \Bigl(\frac{2\,\alpha^2\lambda_2}{\Sigma}\Bigr)^{1/3}
 
-    From :func:`wdjax.theory.equilibrium.adam_l2_norm`.
+    From :func:`wdjax.theory.equilibrium.norm_adam_l2`.
 
     Args:
         learning_rate: :math:`\alpha`.

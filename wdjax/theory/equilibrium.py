@@ -66,7 +66,7 @@ def rotation_decay(rotation: ScalarLike, momentum: ScalarLike) -> ScalarLike:
     return rotation**2 / 2 * (1 + momentum) / (1 - momentum)
 
 
-def adamw_rms(learning_rate: ScalarLike, decay_rate: ScalarLike) -> ScalarLike:
+def rms_adamw(learning_rate: ScalarLike, decay_rate: ScalarLike) -> ScalarLike:
     r"""The size of a weight under AdamW.
 
     .. math:: \operatorname{rms}(w_i) = \frac{\alpha}{\sqrt{2\,\delta}}
@@ -87,12 +87,12 @@ def adamw_rms(learning_rate: ScalarLike, decay_rate: ScalarLike) -> ScalarLike:
     return learning_rate / (2 * decay_rate) ** 0.5
 
 
-def adamw_rms_decay(learning_rate: ScalarLike, rms: ScalarLike) -> ScalarLike:
+def rms_adamw_decay(learning_rate: ScalarLike, rms: ScalarLike) -> ScalarLike:
     r"""The decay rate under which AdamW's weights have a size.
 
     .. math:: \delta = \frac{\alpha^2}{2\operatorname{rms}^2}
 
-    The inverse of :func:`adamw_rms`.
+    The inverse of :func:`rms_adamw`.
 
     Args:
         learning_rate: :math:`\alpha`.
@@ -104,7 +104,7 @@ def adamw_rms_decay(learning_rate: ScalarLike, rms: ScalarLike) -> ScalarLike:
     return (learning_rate / rms) ** 2 / 2
 
 
-def sgd_norm(
+def norm_sgd(
     learning_rate: ScalarLike,
     decay_rate: ScalarLike,
     momentum: ScalarLike,
@@ -133,7 +133,7 @@ def sgd_norm(
     return contribution**0.5 / (2 * decay_rate) ** 0.25
 
 
-def sgd_norm_decay(
+def norm_sgd_decay(
     learning_rate: ScalarLike,
     norm: ScalarLike,
     momentum: ScalarLike,
@@ -143,7 +143,7 @@ def sgd_norm_decay(
 
     .. math:: \delta = \frac12\Bigl(\frac{\alpha G}{(1-\beta)\|w\|^2}\Bigr)^2
 
-    The inverse of :func:`sgd_norm`.
+    The inverse of :func:`norm_sgd`.
 
     Args:
         learning_rate: :math:`\alpha`, outside the buffer.
@@ -159,7 +159,7 @@ def sgd_norm_decay(
     return (contribution / norm**2) ** 2 / 2
 
 
-def adam_l2_rms(
+def rms_adam_l2(
     learning_rate: ScalarLike, l2: ScalarLike, gradient_rms: ScalarLike
 ) -> ScalarLike:
     r"""The size of a weight under Adam with an L2 penalty.
@@ -191,14 +191,14 @@ def adam_l2_rms(
     return (learning_rate * gradient_rms / (2 * l2)) ** 0.5
 
 
-def adam_l2_rms_decay(
+def rms_adam_l2_decay(
     learning_rate: ScalarLike, rms: ScalarLike, gradient_rms: ScalarLike
 ) -> ScalarLike:
     r"""The penalty under which a weight of Adam has a size.
 
     .. math:: \lambda_2 = \frac{\alpha\,s_i}{2\operatorname{rms}^2}
 
-    The inverse of :func:`adam_l2_rms`.
+    The inverse of :func:`rms_adam_l2`.
 
     Args:
         learning_rate: :math:`\alpha`.
@@ -211,7 +211,7 @@ def adam_l2_rms_decay(
     return learning_rate * gradient_rms / (2 * rms**2)
 
 
-def adam_l2_norm(
+def norm_adam_l2(
     learning_rate: ScalarLike, l2: ScalarLike, gradient_sum: ScalarLike
 ) -> ScalarLike:
     r"""The norm of a scale-invariant layer under Adam with an L2 penalty.
@@ -220,7 +220,7 @@ def adam_l2_norm(
               \qquad \Sigma = \sum_i \sigma_i
 
     A gradient at :math:`w` is that at unit norm divided by :math:`\|w\|`, so
-    :math:`s_i = \sigma_i/\|w\|` in :func:`adam_l2_rms`; the squares add up to
+    :math:`s_i = \sigma_i/\|w\|` in :func:`rms_adam_l2`; the squares add up to
     :math:`\|w\|^2 = \alpha\Sigma/(2\lambda_2\|w\|)`. Where all :math:`d` entries are
     alike, :math:`\Sigma = \sqrt d\,G`. The cube lies between AdamW's square and SGD's
     fourth power.
@@ -237,14 +237,14 @@ def adam_l2_norm(
     return (learning_rate * gradient_sum / (2 * l2)) ** (1 / 3)
 
 
-def adam_l2_norm_decay(
+def norm_adam_l2_decay(
     learning_rate: ScalarLike, norm: ScalarLike, gradient_sum: ScalarLike
 ) -> ScalarLike:
     r"""The penalty under which a scale-invariant layer of Adam has a norm.
 
     .. math:: \lambda_2 = \frac{\alpha\,\Sigma}{2\|w\|^3}
 
-    The inverse of :func:`adam_l2_norm`.
+    The inverse of :func:`norm_adam_l2`.
 
     Args:
         learning_rate: :math:`\alpha`.
@@ -257,7 +257,7 @@ def adam_l2_norm_decay(
     return learning_rate * gradient_sum / (2 * norm**3)
 
 
-def adam_l2_rotation(
+def rotation_adam_l2(
     learning_rate: ScalarLike,
     norm: ScalarLike,
     momentum: ScalarLike,
@@ -268,7 +268,7 @@ def adam_l2_rotation(
     .. math:: \frac{\operatorname{rms}\|\alpha m\|}{\|w\|} =
               \frac{\alpha}{\|w\|}\sqrt{d\,\frac{1-\beta}{1+\beta}}
 
-    With the norm of :func:`adam_l2_norm` in it, and all entries alike, it is
+    With the norm of :func:`norm_adam_l2` in it, and all entries alike, it is
     :math:`\sqrt{\frac{1-\beta}{1+\beta}}\,(2\alpha^2\lambda_2 d/G)^{1/3}`: it depends
     on the size of the gradients, as no other rotation here does, and layers with larger
     gradients turn more slowly.
@@ -285,7 +285,7 @@ def adam_l2_rotation(
     return learning_rate / norm * (size * (1 - momentum) / (1 + momentum)) ** 0.5
 
 
-def adam_l2_rotation_decay(
+def rotation_adam_l2_decay(
     learning_rate: ScalarLike,
     rotation: ScalarLike,
     momentum: ScalarLike,
@@ -297,13 +297,13 @@ def adam_l2_rotation_decay(
     .. math:: \lambda_2 = \frac{\Sigma\,\varphi^3}{2\alpha^2}
               \Bigl(d\,\frac{1-\beta}{1+\beta}\Bigr)^{-3/2}
 
-    The inverse of :func:`adam_l2_rotation` at the norm of :func:`adam_l2_norm`.
+    The inverse of :func:`rotation_adam_l2` at the norm of :func:`norm_adam_l2`.
 
     Args:
         learning_rate: :math:`\alpha`.
         rotation: the angle :math:`\varphi`, in radians.
         momentum: :math:`\beta_1 \in [0, 1)`.
-        gradient_sum: :math:`\Sigma`, as in :func:`adam_l2_norm`.
+        gradient_sum: :math:`\Sigma`, as in :func:`norm_adam_l2`.
         size: :math:`d`, the number of the layer's entries.
 
     Returns:
@@ -311,4 +311,4 @@ def adam_l2_rotation_decay(
     """
     steps = size * (1 - momentum) / (1 + momentum)
     norm = learning_rate * steps**0.5 / rotation  # ‖w‖ = αd^½(…)^½/φ
-    return adam_l2_norm_decay(learning_rate, norm, gradient_sum)
+    return norm_adam_l2_decay(learning_rate, norm, gradient_sum)

@@ -140,7 +140,7 @@ def norm_sgdw(
     return jnp.sqrt(learning_rate * gradient_norm * jnp.sqrt(S / decayed))
 
 
-def rotation_sgdm(
+def rotation_sgd_l2(
     learning_rate: ScalarLike, l2: ScalarLike, momentum: ScalarLike
 ) -> Scalar:
     r"""The angle by which a step of SGD with momentum and L2 turns the weights.
@@ -164,7 +164,7 @@ def rotation_sgdm(
     return 2 * jnp.arcsin(jnp.sqrt(learning_rate * l2 / (2 * (1 + momentum))))
 
 
-def norm_sgdm(
+def norm_sgd_l2(
     learning_rate: ScalarLike,
     l2: ScalarLike,
     momentum: ScalarLike,

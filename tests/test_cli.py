@@ -330,6 +330,7 @@ def test_a_reader_who_has_gone_ends_it_without_a_word(words, unbuffered):
 
 INTERRUPT = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 from wdjax import cli
 from wdjax.inspect.commands import convert
 convert.run = lambda arguments: signal.raise_signal(signal.SIGINT)

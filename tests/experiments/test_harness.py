@@ -342,6 +342,7 @@ def test_a_smoke_run_into_its_own_folder_leaves_the_checkout_as_it_was():
 
 INTERRUPT = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 from experiments.harness import cli, summary
 summary.cost_table = lambda: signal.raise_signal(signal.SIGINT)
 sys.argv = ["experiments", "list"]

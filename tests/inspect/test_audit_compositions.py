@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import wdjax
 from wdjax.inspect.auditing import audit
 
+pytestmark = pytest.mark.slow  # many optimizers are audited
+
 MASK = {"kernel": True, "bias": False}
 CORES = {
     "sgd": optax.identity,

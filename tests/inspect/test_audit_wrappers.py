@@ -15,6 +15,8 @@ from wdjax.inspect.auditing.lookahead import (
     synchronisation,
 )
 
+pytestmark = pytest.mark.slow  # many optimizers are audited
+
 LATE = "none in the first 8 updates; this is with its counters at 200"
 chain, l2 = optax.chain, optax.add_decayed_weights
 

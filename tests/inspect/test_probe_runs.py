@@ -18,6 +18,8 @@ from wdjax.inspect import probe, readings
 from wdjax.testing import Problem, small_network
 from wdjax.theory import stationary
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 PROBLEM = small_network()
 
 

@@ -12,6 +12,8 @@ from wdjax.models import resnet, resnet20, wide_resnet
 from wdjax.models.model import paths
 from wdjax.models.residual import mean_over_positions
 
+pytestmark = pytest.mark.slow  # large networks are compiled
+
 SHAPE = (8, 6, 3)
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(jax.random.key(1), (4, *SHAPE))

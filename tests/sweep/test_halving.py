@@ -11,6 +11,8 @@ from wdjax import sweep
 from wdjax.sweep.halving import _best, _kept, _tight
 from wdjax.sweep.study import Study
 
+pytestmark = pytest.mark.slow  # whole races
+
 RANGES = {"learning_rate": sweep.LogUniform(1e-3, 1.0), "decay": sweep.Uniform(0, 1)}
 DESIGN = sweep.design([3, 1], 8, **RANGES)
 GRID = sweep.grid([3, 1], decay=[0.0, 0.5, 2.0], learning_rate=[1e-3, 0.01, 0.1])

@@ -12,6 +12,8 @@ from wdjax.sweep.batches import standardised
 from wdjax.sweep.evaluate import evaluate
 from wdjax.sweep.population import population
 
+pytestmark = pytest.mark.slow  # large networks are compiled
+
 EPSILON = 0.1
 # float32 pixels and parameters in float64: a few units in float32's last place.
 ROUNDING = 1e-6

@@ -92,6 +92,7 @@ def test_parameters_are_those_that_are_named(capsys):
         (("optax:adamw", "--weight-decay", "-1"), "weight_decay is -1"),
     ],
 )
+@pytest.mark.usefixtures("untyped")
 def test_bad_input_ends_with_a_sentence_and_exit_code_2(capsys, words, message):
     code, _, err = run(capsys, *words)
     assert code == 2

@@ -199,7 +199,7 @@ def held(path: Path, *, seconds: float = 0.0, what: str) -> Iterator[None]:
             f"{what} is in use by another run. Wait for its end, or choose another "
             "folder with --out."
         ) from None
-    except NotImplementedError:
+    except NotImplementedError:  # the same as NO_LOCKS, in the words of some filelocks
         pass
     except OSError as error:
         if error.errno not in NO_LOCKS:

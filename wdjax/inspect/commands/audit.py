@@ -17,7 +17,6 @@ import json
 
 from wdjax.inspect.auditing import audit
 from wdjax.inspect.auditing.against import against
-from wdjax.inspect.auditing.factories import is_one
 from wdjax.inspect.commands.targets import made, named
 from wdjax.inspect.meanings import meaning
 
@@ -42,10 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.against:
         meaning(arguments.against)  # a name that there is not speaks at once
     params = arguments.params and made("--params", arguments.params)
-    optimizer = named("optimizer", arguments.optimizer)
-    is_one(optimizer)  # what is neither speaks in words of ours
     found = audit(
-        optimizer,
+        named("optimizer", arguments.optimizer),
         getattr(params, "params", params) or None,
         learning_rate=arguments.learning_rate,
         weight_decay=arguments.weight_decay,
